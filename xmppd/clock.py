@@ -1,0 +1,42 @@
+"""Time, injected: production code gets a ``SystemClock``, tests one whose hands they move."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Wall-clock time in seconds since the epoch, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; only differences mean something."""
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Call ``callback`` once, ``seconds`` from now, from the event loop."""
+
+
+class SystemClock:
+    """The machine's clock. Timers need a running event loop."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        return asyncio.get_running_loop().call_later(seconds, callback)
+
+
+def stamp(seconds: float) -> str:
+    """Seconds since the epoch as an XEP-0082 DateTime with milliseconds, e.g. ``2026-07-01T12:00:00.250Z``."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""XML for streams, sans-IO: elements, an incremental parser, a writer. Nothing here knows a socket."""

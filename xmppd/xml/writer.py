@@ -1,0 +1,67 @@
+"""Elements to bytes. A writer never declares a prefix: each element whose namespace differs from its parent's carries
+``xmlns``; only ``stream:`` and ``xml:`` are written with one, since every stream header declares the first."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from xmppd import ns
+from xmppd.jid import escape_attribute
+from xmppd.xml.element import Element
+
+_PLAIN_TEXT: Final = re.compile(r"[^&<>\r]*").fullmatch
+
+
+def escape_text(text: str) -> str:
+    """``text`` as element content. A carriage return is kept as a reference, or parsers would make it a newline."""
+    if _PLAIN_TEXT(text):
+        return text
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#xD;")
+
+
+def to_bytes(element: Element, context: str = ns.CLIENT) -> bytes:
+    """``element`` as UTF-8; ``context`` is the default namespace in force where it will stand."""
+    out: list[str] = []
+    _write(out, element, context)
+    return "".join(out).encode()
+
+
+def children_to_bytes(children: list[Element | str], context: str) -> bytes:
+    """Children one after the other, as they stand inside an element whose namespace is ``context``."""
+    out: list[str] = []
+    for child in children:
+        if isinstance(child, str):
+            out.append(escape_text(child))
+        else:
+            _write(out, child, context)
+    return "".join(out).encode()
+
+
+def _write(out: list[str], element: Element, context: str) -> None:
+    if element.ns == ns.STREAMS:
+        name, inner = f"stream:{element.name}", context
+        out.append(f"<{name}")
+    else:
+        name, inner = element.name, element.ns
+        out.append(f"<{name}")
+        if inner != context:
+            out.append(f" xmlns='{escape_attribute(inner)}'")
+    for key, value in element.attrs.items():
+        if key.startswith("{"):
+            space, _, local = key[1:].partition("}")
+            # A namespaced attribute needs a prefix; declared on the spot, unique within the element by its position.
+            prefix = f"n{len(out)}"
+            out.append(f" xmlns:{prefix}='{escape_attribute(space)}' {prefix}:{local}='{escape_attribute(value)}'")
+        else:
+            out.append(f" {key}='{escape_attribute(value)}'")
+    if not element.children:
+        out.append("/>")
+        return
+    out.append(">")
+    for child in element.children:
+        if isinstance(child, str):
+            out.append(escape_text(child))
+        else:
+            _write(out, child, inner)
+    out.append(f"</{name}>")
