@@ -1,0 +1,132 @@
+"""The strict harness: what fails a test here besides its assertions.
+
+- An exception that reached the event loop and no one else ("Task exception was never retrieved", a failing callback).
+- A task that is still there when the test and its fixtures are done.
+- A warning, a coroutine that was never awaited, an exception in a finalizer (`filterwarnings = error` in setup.cfg).
+- Taking longer than `timeout` in setup.cfg; depending on the order of tests (pytest-randomly shuffles them).
+- Being skipped, when the environment variable CI is set: there, a service that is not at hand is a failure.
+
+Each of these is proven in test_house.py. Async tests and fixtures run on a loop of their own (loop scope `function`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from hypothesis import settings
+
+# Passes through the loop that a task gets to end after the last fixture: enough to notice a cancellation or a closed
+# connection, far too few to wait for anything.
+GRACE = 20
+
+
+def _switched_on(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() not in ("", "0", "false", "no")
+
+
+SOAK = _switched_on("XMPPD_SOAK")
+
+# A deadline per example measures the machine, not the code.
+settings.register_profile("short", deadline=None, print_blob=True)
+settings.register_profile("soak", deadline=None, print_blob=True, max_examples=10_000)
+settings.load_profile("soak" if SOAK else "short")
+
+
+class Harness:
+    """One per run: collects what happens outside of any assertion."""
+
+    def __init__(self) -> None:
+        self.stray: list[str] = []  # loop exceptions that no test has been failed for yet
+        self.skipped: list[str] = []
+
+    def watch(self, loop: asyncio.AbstractEventLoop, test: str) -> None:
+        """Keep each unhandled exception of `loop`, also those that come after `test` has ended."""
+
+        def keep(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            self.stray.append(f"{test}: {context['message']}: {context.get('exception')!r}")
+
+        loop.set_exception_handler(keep)
+
+    def take_stray(self) -> list[str]:
+        taken, self.stray = self.stray, []
+        return taken
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self.skipped.append(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self.skipped.append(report.nodeid)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        gc.collect()  # what was lost in a cycle tells its loop now
+        if self.stray or (self.skipped and _switched_on("CI")):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for line in self.stray:
+            terminalreporter.write_line(f"unhandled in an event loop, found after the test: {line}", red=True)
+        if _switched_on("CI"):
+            for name in self.skipped:
+                terminalreporter.write_line(f"skipped, which fails the run when CI is set: {name}", red=True)
+
+
+HARNESS = pytest.StashKey[Harness]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    harness = config.stash[HARNESS] = Harness()
+    config.pluginmanager.register(harness, "xmppd-harness")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "soak" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.soak)
+
+
+@pytest.fixture(autouse=True)
+def _strict(request: pytest.FixtureRequest) -> None:
+    """First set up and last torn down; only async tests pay for a look at their loop."""
+    if pytest_asyncio.is_async_test(request.node):
+        request.getfixturevalue("_strict_loop")
+
+
+@pytest_asyncio.fixture
+async def _strict_loop(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    harness = request.config.stash[HARNESS]
+    harness.watch(asyncio.get_running_loop(), request.node.nodeid)
+    yield
+    problems = [f"task left behind: {task}" for task in await _left_behind()]
+    gc.collect(1)  # the young generations: cheap, and a task lost in this test is there
+    problems += [f"unhandled in the event loop: {line}" for line in harness.take_stray()]
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+async def _left_behind() -> list[str]:
+    """What the tasks that do not end by themselves at once wait for; they are cancelled, to trouble no later test."""
+    tasks = set[asyncio.Task[Any]]()
+    for _ in range(GRACE):
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        if not tasks:
+            return []
+        await asyncio.sleep(0)
+    found = [repr(task) for task in tasks]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=1)
+    return found
+
+
+@pytest.fixture(scope="session")
+def soak() -> bool:
+    """Whether to run the long version (`make soak`); a test that asks for it gets the marker `soak`."""
+    return SOAK
