@@ -6,13 +6,14 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip
 SOURCES := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format bench soak clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/.installed ## start a server on localhost (SQLite, self-made certificate, a login printed once)
 	$(BIN)/xmppd serve $(ARGS)
@@ -43,11 +44,13 @@ clean: ## remove everything that make and the tools made, except data/
 
 # The stamps: nothing is installed again while setup.cfg and pyproject.toml stay as they are.
 .venv/.installed: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(PIP) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
+	$(PIP) install --quiet --disable-pip-version-check -e .
 	@touch $@
 
 .venv/.installed-test: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@$(PIP) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
+	$(PIP) install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@ .venv/.installed
 
 $(BIN)/python:
