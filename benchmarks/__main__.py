@@ -1,0 +1,175 @@
+"""The command: `python -m benchmarks`.
+
+Exit status: 0 measured, whatever the figures; 1 a workload could not run; 2 usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.accounts import make_accounts
+from benchmarks.cores import Cores, choose_cores, raise_file_limit
+from benchmarks.errors import BenchmarkError
+from benchmarks.loop import Loop
+from benchmarks.peers import PEER_NAMES, make_peer
+from benchmarks.report import Result, print_table, write_json
+from benchmarks.scram import KeyCache
+from benchmarks.server import Server, Xmppd
+from benchmarks.workloads import WORKLOADS, at_rate, select
+from benchmarks.workloads.base import Bench, Options, Workload
+
+_RESULTS = Path(__file__).parent / "results" / "last.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse `arguments`, measure, report."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    options = _options(parser, chosen)
+    workloads = [*WORKLOADS, *(at_rate(chosen.rate) if chosen.rate else ())]
+    if chosen.only:
+        try:
+            workloads = select(chosen.only.split(","), workloads)
+        except ValueError as error:
+            parser.error(str(error))
+    cores = choose_cores()
+    # Both ends of the descriptors are raised alike: the server inherits the limit.
+    complaint = raise_file_limit(2 * max(workload.accounts(options) for workload in workloads) + 500)
+    remarks = [note for note in (cores.note, complaint) if note]
+    if chosen.profile:
+        remarks.append("profiled: the figures include the profiler and compare with nothing")
+    folder = Path(tempfile.mkdtemp(prefix="xmppd-bench-"))
+    try:
+        servers = _servers(chosen.peer, folder, cores, alone=not chosen.peer_only)
+        results = Session(servers, options, chosen.profile).run(workloads)
+        print_table(results, remarks)
+        versions = {server.name: server.version() for server in servers}
+        write_json(chosen.json, results, versions, options, remarks)
+        print(f"written to {chosen.json}")
+    except BenchmarkError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if chosen.keep:
+            print(f"configurations, data and logs are kept in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    return int(any(result.error for result in results))
+
+
+class Session:
+    """One run: every workload on every server, each on a freshly started one."""
+
+    def __init__(self, servers: Sequence[Server], options: Options, profile: Path | None) -> None:
+        self._servers = servers
+        self._options = options
+        self._profile = profile
+        self._keys = KeyCache()
+
+    def run(self, workloads: Sequence[Workload]) -> list[Result]:
+        """Raises BenchmarkError where a server cannot be prepared; what fails later is in the results."""
+        accounts = make_accounts(max(workload.accounts(self._options) for workload in workloads))
+        for server in self._servers:
+            _progress(f"{server.name}: creating {len(accounts)} accounts")
+            server.prepare(accounts)
+        results = []
+        for workload in workloads:
+            for server in self._servers:
+                _progress(f"{server.name}: {workload.name}")
+                profile = self._profile_for(workload, workloads)
+                try:
+                    with server.start(workload.mechanism, profile) as running, Loop() as loop:
+                        bench = Bench(running, self._options, accounts, workload.mechanism, self._keys, loop)
+                        results.append(Result(server.name, workload, workload.run(bench)))
+                except BenchmarkError as error:
+                    results.append(Result(server.name, workload, None, str(error)))
+        return results
+
+    def _profile_for(self, workload: Workload, workloads: Sequence[Workload]) -> Path | None:
+        """Each workload starts a server of its own, so several workloads write several profiles."""
+        if self._profile is None or len(workloads) == 1:
+            return self._profile
+        return self._profile.with_stem(f"{self._profile.stem}-{workload.name}")
+
+
+def _servers(peers: Sequence[str], folder: Path, cores: Cores, *, alone: bool) -> list[Server]:
+    servers: list[Server] = []
+    if alone:
+        servers.append(Xmppd(_subfolder(folder, "xmppd"), cores))
+    servers.extend(make_peer(name, _subfolder(folder, name), cores) for name in peers)
+    return servers
+
+
+def _subfolder(folder: Path, name: str) -> Path:
+    made = folder / name
+    made.mkdir()
+    return made
+
+
+def _options(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> Options:
+    for name in ("seconds", "pairs", "contacts", "sessions"):
+        if getattr(chosen, name) <= 0:
+            parser.error(f"--{name} {getattr(chosen, name)}: it must be above 0")
+    if chosen.peer_only and not chosen.peer:
+        parser.error("--peer-only measures nothing without --peer")
+    return Options(
+        seconds=chosen.seconds, pairs=chosen.pairs, contacts=chosen.contacts, sessions=chosen.sessions
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    default = Options()
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure what xmppd costs per message, delivery, login and session. See benchmarks/README.md.",
+    )
+    add = parser.add_argument
+    add(
+        "--only", metavar="NAMES", help=f"some of: {', '.join(w.name for w in WORKLOADS)}; `login` means both"
+    )
+    add(
+        "--seconds",
+        type=float,
+        default=default.seconds,
+        help="measured seconds per workload (default %(default)s)",
+    )
+    add("--pairs", type=int, default=default.pairs, help="pairs of the chat workloads (default %(default)s)")
+    add("--contacts", type=int, default=default.contacts, help="contacts of presence (default %(default)s)")
+    add("--sessions", type=int, default=default.sessions, help="sessions of idle (default %(default)s)")
+    add(
+        "--rate",
+        type=float,
+        metavar="N",
+        help="also chat at N messages/s, whatever the answers do (open loop)",
+    )
+    add(
+        "--peer",
+        action="append",
+        default=[],
+        choices=PEER_NAMES,
+        help="measure this server as well (repeatable)",
+    )
+    add("--peer-only", action="store_true", help="leave xmppd out")
+    add("--profile", type=Path, metavar="FILE", help="run xmppd under cProfile and write the profile to FILE")
+    add(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        default=_RESULTS,
+        help="where the results go (default %(default)s)",
+    )
+    add("--keep", action="store_true", help="keep configurations, data and logs, and say where")
+    return parser
+
+
+def _progress(text: str) -> None:
+    print(f"{text} ...", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Which core the server runs on and which the generator, and how many files both may open."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """The two cores, None where they cannot be told apart; `note` then says why."""
+
+    server: int | None
+    generator: int | None
+    note: str
+
+    @contextlib.contextmanager
+    def for_server(self) -> Iterator[None]:
+        """Processes started inside run on the server's core (a child inherits the affinity)."""
+        _pin(self.server)
+        try:
+            yield
+        finally:
+            _pin(self.generator)
+
+
+def choose_cores() -> Cores:
+    """Two of the cores that this process may use; pins the generator (this process) to its one."""
+    if sys.platform != "linux":
+        return Cores(None, None, f"{sys.platform} cannot pin a process to a core: expect more noise")
+    usable = sorted(os.sched_getaffinity(0))
+    if len(usable) < 2:
+        return Cores(None, None, "only one core: server and generator share it, latencies mean little")
+    # The last one for the server: the first usually handles the interrupts.
+    cores = Cores(usable[-1], usable[0], f"server on core {usable[-1]}, generator on core {usable[0]}")
+    _pin(cores.generator)
+    return cores
+
+
+def raise_file_limit(needed: int) -> str | None:
+    """Allow this process and its children `needed` open files; returns a complaint where that is refused."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return None
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        return (
+            f"{needed} open files are needed, at most {hard} allowed: raise `ulimit -Hn` or lower --sessions"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    return None
+
+
+def _pin(core: int | None) -> None:
+    if core is not None and sys.platform == "linux":
+        os.sched_setaffinity(0, {core})

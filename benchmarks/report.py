@@ -1,0 +1,129 @@
+"""Results as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.workloads.base import Measurement, Options, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One workload on one server; `error` says why there is no measurement."""
+
+    server: str
+    workload: Workload
+    measurement: Measurement | None
+    error: str = ""
+
+    @property
+    def budget(self) -> float | None:
+        """The budget is a promise about xmppd only."""
+        return self.workload.budget if self.server == "xmppd" else None
+
+    @property
+    def ratio(self) -> float | None:
+        """Measured over budget: up to 1 is within."""
+        if self.measurement is None or self.budget is None:
+            return None
+        return self.measurement.figure / self.budget
+
+
+def print_table(results: Sequence[Result], remarks: Sequence[str]) -> None:
+    """Print one row per workload and server, in the order given."""
+    table = Table(title="xmppd benchmark: server cost per unit", title_justify="left")
+    for column in ("workload", "server"):
+        table.add_column(column, no_wrap=True)
+    for column in ("cost", "budget", "ratio", "per second", "busy", "p50 ms", "p95 ms", "p99 ms"):
+        table.add_column(column, justify="right", no_wrap=True)
+    before = ""
+    for result in results:
+        if before and before != result.workload.name:
+            table.add_section()
+        before = result.workload.name
+        table.add_row(result.workload.name, result.server, *_cells(result))
+    # A pipe has no width of its own; 80 columns would cut the figures.
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=140)
+    console.print(table)
+    for result in results:
+        text = result.error or (result.measurement.note if result.measurement else "")
+        if text:
+            console.print(f"{result.workload.name}, {result.server}: {text}", markup=False)
+    for remark in remarks:
+        console.print(remark, markup=False)
+
+
+def write_json(
+    file: Path, results: Sequence[Result], versions: dict[str, str], options: Options, remarks: Sequence[str]
+) -> None:
+    """Write everything measured; README.md describes the fields."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "machine": {
+            "system": platform.platform(),
+            "processor": _processor(),
+            "python": platform.python_version(),
+            "openssl": ssl.OPENSSL_VERSION,
+        },
+        "servers": versions,
+        "options": dataclasses.asdict(options),
+        "remarks": list(remarks),
+        "results": [
+            {
+                "workload": result.workload.name,
+                "server": result.server,
+                "unit": result.workload.unit,
+                "budget": result.budget,
+                "ratio": result.ratio,
+                "error": result.error,
+                **(dataclasses.asdict(result.measurement) if result.measurement else {}),
+            }
+            for result in results
+        ],
+    }
+    file.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _cells(result: Result) -> list[str]:
+    measured, unit = result.measurement, result.workload.unit
+    if measured is None:
+        return ["failed" if result.error else "-", *[""] * 7]
+    latency = measured.latency
+    return [
+        f"{_short(measured.figure)} {unit}",
+        "" if result.budget is None else _short(result.budget),
+        "" if result.ratio is None else f"{result.ratio:.2f}",
+        "" if measured.throughput is None else f"{measured.throughput:,.0f}",
+        "" if measured.busy is None else f"{measured.busy:.0%}",
+        *(
+            ["", "", ""]
+            if latency is None
+            else [_short(value) for value in (latency.p50, latency.p95, latency.p99)]
+        ),
+    ]
+
+
+def _short(value: float) -> str:
+    """Three significant digits, as many as a repeated run confirms."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _processor() -> str:
+    """The processor's model; `platform.processor()` knows it only on macOS."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

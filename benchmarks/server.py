@@ -1,0 +1,191 @@
+"""Starting, finding and ending a server under test."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.accounts import DOMAIN, Account, write_csv
+from benchmarks.certificate import write_certificate
+from benchmarks.client import Address
+from benchmarks.cores import Cores
+from benchmarks.errors import BenchmarkError
+from benchmarks.meter import Meter, meter
+
+HOST = "127.0.0.1"
+_START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that accepts connections."""
+
+    plain: Address
+    tls: Address
+    meter: Meter
+
+
+class Server(Protocol):
+    """A server under test. `prepare` once, then `start` as often as there are workloads."""
+
+    @property
+    def name(self) -> str: ...
+
+    def version(self) -> str: ...
+
+    def prepare(self, accounts: Sequence[Account]) -> None:
+        """Create the accounts. Raises BenchmarkError where that fails."""
+        ...
+
+    def start(self, mechanism: str, profile: Path | None) -> AbstractContextManager[Running]:
+        """Run it, able to do `mechanism`, until the context ends. `profile`: write a cProfile file there."""
+        ...
+
+
+class Xmppd:
+    """The server this project is about, started from the checkout through its public command line."""
+
+    name = "xmppd"
+
+    def __init__(self, folder: Path, cores: Cores) -> None:
+        self._folder = folder
+        self._cores = cores
+        self._config = folder / "xmppd.toml"
+
+    def version(self) -> str:
+        shown = subprocess.run([sys.executable, "-m", "xmppd", "--version"], capture_output=True, text=True)
+        return shown.stdout.strip().split()[-1] if shown.stdout.strip() else "unknown"
+
+    def prepare(self, accounts: Sequence[Account]) -> None:
+        write_certificate(self._folder / "cert.pem", self._folder / "key.pem")
+        self._config.write_text(_XMPPD_TOML)
+        write_csv(accounts, self._folder / "accounts.csv")
+        command = [*self._command(), "user", "import", str(self._folder / "accounts.csv")]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise BenchmarkError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
+
+    @contextlib.contextmanager
+    def start(self, mechanism: str, profile: Path | None) -> Iterator[Running]:
+        profiler = ["-m", "cProfile", "-o", str(profile)] if profile else []
+        command = [*self._command(profiler), "serve"]
+        with started(command, self._folder / "xmppd.log", self._cores, stdout=subprocess.PIPE) as process:
+            ready = _ready_line(process, self._folder / "xmppd.log")
+            yield Running(_address(ready, "c2s"), _address(ready, "c2s_tls"), meter(process.pid))
+
+    def _command(self, profiler: Sequence[str] = ()) -> list[str]:
+        return [sys.executable, *profiler, "-m", "xmppd", "-c", str(self._config)]
+
+
+# Everything a deployment has on stays on. What would throttle the generator is raised, not switched off, so that
+# its cost is in the figures.
+_XMPPD_TOML = f"""\
+domains = ["{DOMAIN}"]
+data_dir = "data"
+
+[listen]
+c2s = ["{HOST}:0"]
+c2s_tls = ["{HOST}:0"]
+
+[tls]
+certificate = "cert.pem"
+key = "key.pem"
+required = false
+"""
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str],
+    log: Path,
+    cores: Cores,
+    *,
+    env: Mapping[str, str] | None = None,
+    stdout: int | None = None,
+) -> Iterator[subprocess.Popen[str]]:
+    """Run `command` on the server's core with its output in `log`; ends it with SIGTERM, after 10 s with SIGKILL."""
+    with log.open("a") as output:
+        with cores.for_server():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output if stdout is None else stdout,
+                stderr=output,
+                env=env,
+                text=True,
+            )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                print(
+                    f"  {command[0]} ignored SIGTERM for {_STOP_SECONDS:.0f} s and was killed",
+                    file=sys.stderr,
+                )
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on now, for servers that cannot take port 0."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(address: Address, process: subprocess.Popen[str], log: Path) -> None:
+    """Wait until `address` accepts connections; BenchmarkError with the end of the log where it never does."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection((address.host, address.port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise BenchmarkError(f"no listener on {address.host}:{address.port}; the log ends with:\n{_tail(log)}")
+
+
+def _ready_line(process: subprocess.Popen[str], log: Path) -> dict[str, str]:
+    """The fields of the `ready name=address ...` line that `xmppd serve` prints when all listeners accept."""
+    assert process.stdout is not None
+    watchdog = threading.Timer(_START_SECONDS, process.kill)
+    watchdog.start()
+    try:
+        for line in process.stdout:
+            word, *fields = line.split()
+            if word == "ready":
+                return dict(field.split("=", 1) for field in fields)
+    finally:
+        watchdog.cancel()
+    raise BenchmarkError(f"xmppd serve printed no `ready` line; its log ends with:\n{_tail(log)}")
+
+
+def _address(ready: Mapping[str, str], listener: str) -> Address:
+    try:
+        host, _, port = ready[listener].split(",")[0].rpartition(":")
+    except KeyError as error:
+        raise BenchmarkError(
+            f"the `ready` line names no {listener} listener, only {', '.join(ready)}"
+        ) from error
+    return Address(host.strip("[]"), int(port))
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-20:])

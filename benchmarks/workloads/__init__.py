@@ -1,0 +1,40 @@
+"""The workloads, in the order they run, with the budgets of docs/architecture.md section 11."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.workloads.base import Workload
+from benchmarks.workloads.chat import Chat
+from benchmarks.workloads.idle import Idle
+from benchmarks.workloads.login import Login
+from benchmarks.workloads.presence import Presence
+
+WORKLOADS: tuple[Workload, ...] = (
+    Chat(name="chat-plain", tls=False, budget=22.0),
+    Chat(name="chat-plain-4", tls=False, window=4, budget=15.0),
+    Chat(name="chat-tls", tls=True, budget=30.0),
+    Chat(name="chat-tls-4", tls=True, window=4, budget=18.0),
+    Presence(budget=11.0),
+    Login(name="login-sha-1", mechanism="SCRAM-SHA-1", budget=1.2),
+    Login(name="login-sha-256", mechanism="SCRAM-SHA-256", budget=1.2),
+    Idle(budget=24.0),
+)
+
+
+def at_rate(rate: float) -> Sequence[Workload]:
+    """Chat in an open loop at `rate` messages a second, for latency at less than full load."""
+    return tuple(Chat(name=f"chat-{kind}-open", tls=kind == "tls", rate=rate) for kind in ("plain", "tls"))
+
+
+def select(names: Sequence[str], workloads: Sequence[Workload]) -> list[Workload]:
+    """Those called one of `names`, or called so before a hyphen (`login`: both). ValueError for an unknown name."""
+    for name in names:
+        if not any(_matches(name, workload) for workload in workloads):
+            known = ", ".join(workload.name for workload in workloads)
+            raise ValueError(f"no workload {name!r}; there are: {known}")
+    return [workload for workload in workloads if any(_matches(name, workload) for name in names)]
+
+
+def _matches(name: str, workload: Workload) -> bool:
+    return workload.name == name or workload.name.startswith(f"{name}-")

@@ -1,0 +1,161 @@
+"""What a workload is, what it is given, and what it hands back."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from benchmarks.accounts import Account
+from benchmarks.client import Connection, client_tls
+from benchmarks.errors import BenchmarkError
+from benchmarks.login import Gate
+from benchmarks.loop import Loop
+from benchmarks.scram import KeyCache
+from benchmarks.server import Running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How much of everything."""
+
+    seconds: float = 9.0
+    """Measured seconds per workload, divided into `rounds`."""
+    warmup: float = 2.0
+    """Seconds of the same load before them."""
+    rounds: int = 3
+    pairs: int = 100
+    contacts: int = 100
+    sessions: int = 2000
+    logins: int = 200
+    """Sessions per batch of the login workload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Percentiles in milliseconds, from the generator's `send` to its `recv`."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What one workload measured, in the workload's unit."""
+
+    figure: float
+    """The median of `rounds`."""
+    rounds: tuple[float, ...]
+    throughput: float | None = None
+    """Units per second."""
+    busy: float | None = None
+    """Share of its core that the server used; well under 1 means that the generator was the limit."""
+    latency: Latency | None = None
+    note: str = ""
+
+
+class Workload(Protocol):
+    """A load and the unit its cost is given in."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def budget(self) -> float | None:
+        """The figure of DESIGN 11, None where it has none."""
+        ...
+
+    @property
+    def mechanism(self) -> str:
+        """The SASL mechanism its clients use."""
+        ...
+
+    def accounts(self, options: Options) -> int:
+        """How many accounts it needs."""
+        ...
+
+    def run(self, bench: Bench) -> Measurement:
+        """Run it. Raises BenchmarkError where it cannot."""
+        ...
+
+
+@dataclass(slots=True)
+class Bench:
+    """A freshly started server and the means to load it."""
+
+    running: Running
+    options: Options
+    accounts: Sequence[Account]
+    mechanism: str
+    keys: KeyCache
+    loop: Loop
+
+    def gate(self, tls: bool) -> Gate:
+        """The way in: the direct TLS port, or the other one left unencrypted."""
+        address = self.running.tls if tls else self.running.plain
+        return Gate(self.loop, address, client_tls() if tls else None, self.mechanism, self.keys)
+
+    def online(self, tls: bool, count: int) -> list[Connection]:
+        """The first `count` accounts, logged in, available, and with nothing more to come from the server."""
+        gate = self.gate(tls)
+        connections = gate.login_all(self.accounts[:count])
+        gate.settle_all(connections)
+        return connections
+
+    def measure(
+        self, drive: Callable[[float], object], units: Callable[[], int], latencies: array[float]
+    ) -> Measurement:
+        """Warm up, then measure CPU µs per unit in rounds; `drive(seconds)` keeps the load going meanwhile.
+
+        `latencies` is the array that the load appends seconds to.
+        """
+        drive(self.options.warmup)
+        del latencies[:]
+        costs: list[float] = []
+        used = passed = 0.0
+        total = 0
+        with no_collector():
+            for _ in range(self.options.rounds):
+                units_before, cpu_before, began = units(), self.running.meter.cpu(), time.perf_counter()
+                drive(self.options.seconds / self.options.rounds)
+                count, cpu = units() - units_before, self.running.meter.cpu() - cpu_before
+                if not count:
+                    raise BenchmarkError("nothing was delivered: the server lost what was in flight")
+                passed += time.perf_counter() - began
+                costs.append(cpu / count * 1e6)
+                used += cpu
+                total += count
+        return Measurement(
+            figure=statistics.median(costs),
+            rounds=tuple(costs),
+            throughput=total / passed,
+            busy=used / passed,
+            latency=percentiles(latencies),
+        )
+
+
+def percentiles(seconds: Sequence[float]) -> Latency:
+    """p50, p95 and p99 (nearest rank) of at least one latency, in milliseconds."""
+    ordered = sorted(seconds)
+    p50, p95, p99 = (
+        ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.50, 0.95, 0.99)
+    )
+    return Latency(p50 * 1e3, p95 * 1e3, p99 * 1e3)
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    """The generator makes no cycles on its hot path, and a pause of its collector would count as latency."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

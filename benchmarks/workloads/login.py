@@ -1,0 +1,68 @@
+"""What a login costs: fresh TLS 1.3 connection, SCRAM, bind, presence."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.client import Connection
+from benchmarks.errors import BenchmarkError
+from benchmarks.workloads.base import Bench, Measurement, Options, no_collector, percentiles
+
+_CONCURRENCY = 16
+_REST_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Server CPU ms per login. Batches log in and out again; only the logging in is charged."""
+
+    name: str
+    mechanism: str
+    budget: float | None = None
+    unit: str = "ms/login"
+
+    def accounts(self, options: Options) -> int:
+        return options.logins
+
+    def run(self, bench: Bench) -> Measurement:
+        meter, accounts = bench.running.meter, bench.accounts[: bench.options.logins]
+        gate = bench.gate(tls=True)
+        gate.concurrency = _CONCURRENCY
+        # Warms up the server, and fills the cache of salted passwords: from here on the generator hashes none.
+        _log_out(bench, gate.login_all(accounts))
+        gate.durations.clear()
+        costs: list[float] = []
+        departures: list[float] = []
+        used = passed = 0.0
+        began = time.perf_counter()
+        with no_collector():
+            while len(costs) < bench.options.rounds or time.perf_counter() - began < bench.options.seconds:
+                cpu, start = meter.cpu(), time.perf_counter()
+                connections = gate.login_all(accounts)
+                passed += time.perf_counter() - start
+                bench.loop.run(_REST_SECONDS)  # the last initial presences
+                after = meter.cpu()
+                costs.append((after - cpu) / len(accounts) * 1e3)
+                used += after - cpu
+                _log_out(bench, connections)
+                departures.append((meter.cpu() - after) / len(accounts) * 1e3)
+        return Measurement(
+            figure=statistics.median(costs),
+            rounds=tuple(costs),
+            throughput=len(accounts) * len(costs) / passed,
+            busy=used / passed,
+            latency=percentiles(gate.durations),
+            note=f"logging out costs {statistics.median(departures):.2f} ms more",
+        )
+
+
+def _log_out(bench: Bench, connections: Sequence[Connection]) -> None:
+    for connection in connections:
+        connection.finish()
+    if not bench.loop.run(30, lambda: all(connection.closed for connection in connections)):
+        left = sum(not connection.closed for connection in connections)
+        raise BenchmarkError(f"{left} of {len(connections)} connections are open 30 s after </stream:stream>")
+    bench.loop.run(_REST_SECONDS)
