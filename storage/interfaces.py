@@ -1,8 +1,8 @@
 """What the server needs of its storage: one Protocol per aggregate, whose docstrings are the contract.
 
-Implementations subclass these, so a missing method is a type error. Domain types go in and come out; rows stay inside. ``owner`` is an
-account's id (``AccountRecord.id``): positive, never reused. Every method is one transaction, durable when it returns; each may
-raise ``StorageUnavailable``, after which nothing of it has happened.
+Implementations subclass these, so a missing method is a type error. Domain types go in and come out; rows stay
+inside. ``owner`` is an account's id (``AccountRecord.id``): positive, never reused. Every method is one transaction,
+durable when it returns; each may raise ``StorageUnavailable``, after which nothing of it has happened.
 """
 
 from __future__ import annotations
@@ -72,7 +72,10 @@ class LastSeen:
 
 @dataclass(frozen=True, slots=True)
 class AccountRecord:
-    """One account. ``jid`` is bare, ``created`` in seconds since the epoch, ``last_seen`` None until the first session ended."""
+    """One account. ``jid`` is bare, ``created`` in seconds since the epoch.
+
+    ``last_seen`` is None until the first session ended.
+    """
 
     id: int
     jid: Jid
@@ -85,7 +88,10 @@ class AccountStore(Protocol):
 
     @abstractmethod
     async def create(self, accounts: Sequence[tuple[Jid, Credentials]], *, now: float) -> list[int]:
-        """Create all of ``accounts`` or none; their ids, in order. ``AccountExists`` (text: the address) if one is there."""
+        """Create all of ``accounts`` or none; their ids, in order.
+
+        ``AccountExists`` (text: the address) if one is there.
+        """
 
     @abstractmethod
     async def get(self, jid: Jid) -> AccountRecord | None:
@@ -107,7 +113,10 @@ class AccountStore(Protocol):
     async def list(
         self, *, domain: str | None = None, contains: str = "", after: Jid | None = None, limit: int = 100
     ) -> list[AccountRecord]:
-        """At most ``limit`` accounts in order of domain, then localpart, behind ``after``; ``contains`` filters localparts."""
+        """At most ``limit`` accounts in order of domain, then localpart, behind ``after``.
+
+        ``contains`` filters localparts.
+        """
 
     @abstractmethod
     async def set_last_seen(self, owner: int, seen: LastSeen) -> None:
@@ -131,9 +140,10 @@ class Subscription(Enum):
 class RosterItem:
     """What an account's roster says about ``jid`` (bare, or with a resource where the user put one).
 
-    ``ask``: our subscription request is out (``ask='subscribe'``). ``approved``: pre-approval (RFC 6121#3.4). ``request``: the
-    contact's request waits for an answer; it holds that stanza as bytes, to be delivered again (RFC 6121#3.1.3). ``listed``: the user sees
-    the item; one that only carries a request is not listed (RFC 6121#3.1.3: it must not be pushed).
+    ``ask``: our subscription request is out (``ask='subscribe'``). ``approved``: pre-approval (RFC 6121#3.4).
+    ``request``: the contact's request waits for an answer; it holds that stanza as bytes, to be delivered again
+    (RFC 6121#3.1.3). ``listed``: the user sees the item; one that only carries a request is not listed
+    (RFC 6121#3.1.3: it must not be pushed).
     """
 
     jid: Jid
@@ -275,7 +285,8 @@ class OfflineStore(Protocol):
     async def append(self, owner: int, stanza: bytes, *, limit: int, expires: float | None = None) -> int:
         """Keep ``stanza``; its id. ``OfflineFull`` if ``limit`` messages are kept already (0: no limit).
 
-        ``expires``: seconds since the epoch from when on it is not returned any more. ``NoSuchAccount`` where the account is gone.
+        ``expires``: seconds since the epoch from when on it is not returned any more. ``NoSuchAccount`` where the
+        account is gone.
         """
 
     @abstractmethod

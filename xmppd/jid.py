@@ -39,8 +39,8 @@ class JidError(ValueError):
 class Jid:
     """``local@domain/resource``; ``local`` and ``resource`` are None when absent.
 
-    Equal addresses compare and hash equal. ``bare`` is the address without its resource, ``wire`` the escaped UTF-8 of the
-    address as it stands inside single quotes in XML.
+    Equal addresses compare and hash equal. ``bare`` is the address without its resource, ``wire`` the escaped UTF-8
+    of the address as it stands inside single quotes in XML.
     """
 
     __slots__ = ("_bare", "_hash", "_text", "domain", "local", "resource", "wire")
@@ -124,7 +124,8 @@ def _make(local: str | None, domain: str) -> Jid:
 
 
 def _prepare(text: str) -> Jid:
-    # RFC 7622#3.1: the resource is what follows the first slash, the localpart what precedes the first at-sign before it.
+    # RFC 7622#3.1: the resource is what follows the first slash, the localpart what precedes the first at-sign
+    # before it.
     address, slash, resource = text.partition("/")
     before, at, after = address.partition("@")
     local, domain = (before, after) if at else (None, address)

@@ -28,8 +28,8 @@ IQ_TYPES: Final = frozenset({"get", "set", "result", "error"})
 class Stanza:
     """What the three kinds share. ``type`` is never None: see each kind for what stands for an absent attribute.
 
-    ``sender`` is the stamped ``from``. ``to`` is None where the client gave none. ``lang`` is the effective ``xml:lang``
-    (RFC 6120#8.1.5) or None.
+    ``sender`` is the stamped ``from``. ``to`` is None where the client gave none. ``lang`` is the effective
+    ``xml:lang`` (RFC 6120#8.1.5) or None.
     """
 
     __slots__ = ("_source", "_tail", "children", "id", "lang", "sender", "to", "type")
@@ -192,11 +192,13 @@ class Iq(Stanza):
     def result(self, payload: Element | None = None) -> Iq:
         """The answer to this request."""
         children: Children | None = None if payload is None else [payload]
-        return Iq(type="result", sender=self.to or self.sender.bare, to=self.sender, id=self.id, children=children)
+        return Iq(
+            type="result", sender=self.to or self.sender.bare, to=self.sender, id=self.id, children=children
+        )
 
 
 def parse(element: Element, sender: Jid, default_lang: str | None = None) -> Stanza:
-    """The stanza that ``element`` (of ``jabber:client``) is, sent by ``sender``, on a stream whose language is ``default_lang``.
+    """The stanza that ``element`` (of ``jabber:client``) is, sent by ``sender`` on a stream in ``default_lang``.
 
     Raises ``StanzaError``: ``jid-malformed`` for a bad ``to``, ``bad-request`` for a type or shape that RFC 6120#8.2.3
     or RFC 6121#4.7.1 does not allow. ``element.name`` is message, presence or iq.
@@ -266,4 +268,5 @@ def error_condition(stanza: Stanza) -> str | None:
     error = stanza.child("error")
     if error is None:
         return None
-    return next((el.name for el in error.elements() if el.ns == ns.STANZA_ERRORS and el.name in STANZA_CONDITIONS), None)
+    conditions = (el.name for el in error.elements() if el.ns == ns.STANZA_ERRORS)
+    return next((name for name in conditions if name in STANZA_CONDITIONS), None)

@@ -4,8 +4,8 @@ Bytes go in, events come out: the stream header, complete top-level elements, th
 after which the parser takes nothing more. Any input gives one of these; nothing else is ever raised.
 
 What a hostile peer can make this hold is bounded: the bytes of an unfinished stanza, those of an unfinished tag (so
-that a peer that sends it byte by byte cannot make Expat scan it again and again), depth, attributes. DTDs, comments, processing instructions and
-undeclared entities are refused (RFC 6120#11.1).
+that a peer that sends it byte by byte cannot make Expat scan it again and again), depth, attributes. DTDs, comments,
+processing instructions and undeclared entities are refused (RFC 6120#11.1).
 
 Splicing. A stanza that is only passed on need not be written again: its children's bytes are copied behind a new start
 tag. ``Element.source`` holds these bytes where that is safe: the stream header declared just ``jabber:client`` and
@@ -64,13 +64,13 @@ class StreamParser:
     """Parses one stream. ``feed`` may be called until it returned a ``StreamEnd`` or a ``StreamError``."""
 
     __slots__ = (
-        "_base", "_depth", "_events", "_expat", "_failed", "_limits", "_prefixes", "_splice", "_stack", "_start",
-        "data", "fed",
+        "_base", "_depth", "_events", "_expat", "_failed", "_prefixes", "_splice", "_stack", "_start",
+        "data", "fed", "limits",
     )  # fmt: skip
 
     def __init__(self, limits: ParserLimits, *, primed: bool = False) -> None:
         """``primed``: behave as if the standard header had been read already."""
-        self._limits = limits
+        self.limits = limits
         self._events: list[Event] = []
         self._stack: list[Element] = []
         self._depth = 0
@@ -147,7 +147,7 @@ class StreamParser:
 
     def _trim(self, reached: int) -> None:
         """Forget the bytes of finished stanzas; check the bounds on what is unfinished."""
-        fed, limits = self.fed, self._limits
+        fed, limits = self.fed, self.limits
         if self._depth <= 1:
             if reached == fed:
                 self.data = b""
@@ -169,8 +169,10 @@ class StreamParser:
             self._open(space, local, attrs)
             return
         if attrs:
-            if len(attrs) > self._limits.attributes:
-                raise StreamError("policy-violation", f"an element has more than {self._limits.attributes} attributes")
+            if len(attrs) > self.limits.attributes:
+                raise StreamError(
+                    "policy-violation", f"an element has more than {self.limits.attributes} attributes"
+                )
             for key in attrs:
                 if _SEPARATOR in key:
                     attrs = _attributes(attrs)
@@ -179,8 +181,8 @@ class StreamParser:
         if depth == 1:
             self._start = self._expat.CurrentByteIndex
         else:
-            if depth > self._limits.depth:
-                raise StreamError("policy-violation", f"elements are nested deeper than {self._limits.depth}")
+            if depth > self.limits.depth:
+                raise StreamError("policy-violation", f"elements are nested deeper than {self.limits.depth}")
             self._stack[-1].children.append(element)
         self._stack.append(element)
         self._depth = depth + 1
@@ -192,8 +194,8 @@ class StreamParser:
         elif depth == 1:
             element = self._stack.pop()
             end = self._expat.CurrentByteIndex
-            if end - self._start > self._limits.stanza_bytes:
-                raise _too_big(self._limits)
+            if end - self._start > self.limits.stanza_bytes:
+                raise _too_big(self.limits)
             if self._splice:
                 self._keep_source(element, end)
             self._events.append(element)

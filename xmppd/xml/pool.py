@@ -11,7 +11,8 @@ from typing import Final
 from xmppd.xml.parser import ParserLimits, StreamParser
 
 _MOST_IDLE: Final = 64
-_MOST_BYTES: Final = 4_194_304  # Expat keeps every distinct name it has seen, so a parser is dropped after so much
+# Expat keeps every distinct name it has seen, so a parser is dropped after so much
+_MOST_BYTES: Final = 4_194_304
 
 
 class ParserPool:

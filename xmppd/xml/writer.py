@@ -52,7 +52,9 @@ def _write(out: list[str], element: Element, context: str) -> None:
             space, _, local = key[1:].partition("}")
             # A namespaced attribute needs a prefix; declared on the spot, unique within the element by its position.
             prefix = f"n{len(out)}"
-            out.append(f" xmlns:{prefix}='{escape_attribute(space)}' {prefix}:{local}='{escape_attribute(value)}'")
+            out.append(
+                f" xmlns:{prefix}='{escape_attribute(space)}' {prefix}:{local}='{escape_attribute(value)}'"
+            )
         else:
             out.append(f" {key}='{escape_attribute(value)}'")
     if not element.children:
