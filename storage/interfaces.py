@@ -8,7 +8,7 @@ durable when it returns; each may raise ``StorageUnavailable``, after which noth
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -220,7 +220,9 @@ class RosterStore(Protocol):
         """Apply all ``changes`` in order, in one transaction, or none.
 
         The version of a roster grows by one for each of its changes that is ``visible``. ``RosterFull`` if one of them
-        adds an item to a roster that holds ``limit`` items (0: no limit). No change is lost among concurrent callers.
+        adds an item to a roster that holds ``limit`` items (0: no limit); listed ones and those
+        that are not are counted apart, so that strangers' requests leave the user's own contacts their room. No change
+        is lost among concurrent callers.
         """
 
 
@@ -233,7 +235,10 @@ class BlocklistStore(Protocol):
 
     @abstractmethod
     async def add(self, owner: int, jids: Iterable[Jid], *, limit: int) -> frozenset[Jid]:
-        """Block ``jids``; those that were not blocked before. ``BlocklistFull`` if more than ``limit`` would be."""
+        """Block ``jids``; those that were not blocked before.
+
+        ``BlocklistFull`` if that makes them more than ``limit`` (0: no limit).
+        """
 
     @abstractmethod
     async def remove(self, owner: int, jids: Iterable[Jid] | None) -> frozenset[Jid]:
@@ -298,6 +303,10 @@ class OfflineStore(Protocol):
         """Forget these messages; unknown ids do not matter."""
 
     @abstractmethod
+    async def expire(self, *, now: float, limit: int = 1000) -> int:
+        """Forget at most ``limit`` messages, whoever's, that have expired; how many. Until then they take room."""
+
+    @abstractmethod
     async def count(self, owner: int) -> int:
         """How many are kept, expired ones that still take room included."""
 
@@ -307,12 +316,15 @@ class SecretStore(Protocol):
 
     @abstractmethod
     async def get(self, name: str, *, size: int = 32) -> bytes:
-        """The secret ``name`` of ``size`` bytes; made and stored at the first call, the same ever after."""
+        """The secret ``name`` of ``size`` bytes; made and stored at the first call, the same ever after.
+
+        ``ValueError`` if it was made with another ``size``.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Every aggregate of one storage; whoever opened it closes it."""
+    """Every aggregate of one storage. Whoever opened it awaits ``close()``, which first does what was asked before."""
 
     accounts: AccountStore
     rosters: RosterStore
@@ -321,4 +333,4 @@ class Stores:
     vcards: VcardStore
     offline: OfflineStore
     secrets: SecretStore
-    close: Callable[[], object]
+    close: Callable[[], Awaitable[None]]

@@ -1,0 +1,57 @@
+"""From the text of ``[storage] url`` to an open storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xmppd.errors import ConfigError
+from xmppd.storage.interfaces import Stores
+from xmppd.storage.sqlite.accounts import SqliteAccounts
+from xmppd.storage.sqlite.blocklists import SqliteBlocklists
+from xmppd.storage.sqlite.database import Database
+from xmppd.storage.sqlite.offline import SqliteOffline
+from xmppd.storage.sqlite.private import SqlitePrivate
+from xmppd.storage.sqlite.rosters import SqliteRosters
+from xmppd.storage.sqlite.secrets import SqliteSecrets
+from xmppd.storage.sqlite.vcards import SqliteVcards
+
+FORMS = "'sqlite:///absolute/path', 'sqlite:path' (relative to the configuration file), 'sqlite::memory:'"
+
+
+async def open_stores(url: str, base: Path) -> Stores:
+    """Open the storage that ``url`` names and bring its schema up to date; whoever opens it awaits ``close()``.
+
+    ``base`` is the directory that relative paths start from: the configuration file's. ``ConfigError`` if ``url`` is
+    none, ``UserError`` if the storage cannot be opened; both say what to do. Use it on the event loop that opened it.
+    """
+    return sqlite_stores(await Database.open(sqlite_path(url, base)))
+
+
+def sqlite_path(url: str, base: Path) -> Path | None:
+    """The absolute path of the database; None: in memory. ``ConfigError`` if ``url`` has none of the allowed forms."""
+    scheme, _, rest = url.partition(":")
+    if scheme in ("postgresql", "postgres"):
+        # Not the value: there may be a password in it.
+        raise ConfigError(f"[storage] url: PostgreSQL comes with a later version; allowed are {FORMS}")
+    if rest == ":memory:" and scheme == "sqlite":
+        return None
+    if rest.startswith("/"):
+        path = rest.removeprefix("//") if rest.startswith("///") else ""
+    else:
+        path = rest
+    if scheme != "sqlite" or not path or path.endswith("/") or any(char in path for char in "\0?#"):
+        raise ConfigError(f"[storage] url: {url!r} names no database; allowed are {FORMS}")
+    return (base / path).absolute()
+
+
+def sqlite_stores(database: Database) -> Stores:
+    return Stores(
+        accounts=SqliteAccounts(database),
+        rosters=SqliteRosters(database),
+        blocklists=SqliteBlocklists(database),
+        private=SqlitePrivate(database),
+        vcards=SqliteVcards(database),
+        offline=SqliteOffline(database),
+        secrets=SqliteSecrets(database),
+        close=database.close,
+    )
