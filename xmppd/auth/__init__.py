@@ -1,0 +1,1 @@
+"""Logging in: SASL mechanisms, passwords, channel bindings, and what slows a guesser down."""

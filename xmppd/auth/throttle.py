@@ -1,0 +1,124 @@
+"""Failed logins, counted, so that nobody guesses passwords for long.
+
+Three counts, each a bucket that fills by one per failure and leaks until it is empty after
+``period_seconds``:
+
+- per address and account: the ordinary guesser, or a forgotten phone with an old password;
+- per address: one guesser who tries many accounts;
+- per account: many addresses that try one account. This one only stops addresses that have failed for the
+  account themselves. The owner's has not, so an attack from everywhere does not lock the owner out; and each
+  attacking address gets one guess.
+
+A login that succeeds empties the account's buckets, not the address's: otherwise a guesser with an account of
+their own would log in there after every few guesses. Accounts that do not exist are counted like those that
+do.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from math import ceil
+
+from xmppd.clock import Clock
+from xmppd.errors import SaslError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThrottleConfig:
+    """How many failures are free within ``period_seconds``; 0: any number. Then it is one per period / number."""
+
+    failures_per_login: int = 10
+    failures_per_address: int = 100
+    failures_per_account: int = 100
+    period_seconds: float = 900
+    remembered: int = 65_536
+    """How many buckets of each kind are kept; beyond it, the one longest without a failure is forgotten."""
+
+
+class Throttle:
+    """Asked before each attempt and told how it ended. ``address`` is the client's IP address as text."""
+
+    def __init__(self, config: ThrottleConfig, clock: Clock) -> None:
+        self._logins = _Buckets(config.failures_per_login, config, clock)
+        self._addresses = _Buckets(config.failures_per_address, config, clock)
+        self._accounts = _Buckets(config.failures_per_account, config, clock)
+
+    def check(self, address: str, account: str | None = None) -> None:
+        """Raise ``SaslError`` ``temporary-auth-failure`` if ``address`` has to wait before it tries ``account``.
+
+        None: before it tries any.
+        """
+        network = _network(address)
+        wait = self._addresses.wait(hash(network))
+        if account is not None:
+            login = hash((network, account))
+            wait = max(wait, self._logins.wait(login))
+            if self._logins.level(login) > 0:
+                wait = max(wait, self._accounts.wait(hash(account)))
+        if wait > 0:
+            raise SaslError(
+                "temporary-auth-failure", f"too many failed logins; try again in {ceil(wait)} seconds"
+            )
+
+    def failed(self, address: str, account: str | None = None) -> None:
+        """Count a failure; ``account`` is None where the name can belong to none."""
+        network = _network(address)
+        self._addresses.add(hash(network))
+        if account is not None:
+            self._logins.add(hash((network, account)))
+            self._accounts.add(hash(account))
+
+    def succeeded(self, address: str, account: str) -> None:
+        """Forget the failures of ``account``, and those of ``address`` with it."""
+        self._logins.forget(hash((_network(address), account)))
+        self._accounts.forget(hash(account))
+
+
+class _Buckets:
+    """Leaky buckets in order of their last failure. Keys are hashes: long names cost no more than short ones."""
+
+    def __init__(self, size: int, config: ThrottleConfig, clock: Clock) -> None:
+        self._size = size
+        self._leak = size / config.period_seconds  # per second
+        self._most = config.remembered
+        self._clock = clock
+        self._levels: OrderedDict[int, tuple[float, float]] = OrderedDict()  # key: level, and when it was so
+
+    def level(self, key: int) -> float:
+        """Failures that are not forgotten yet."""
+        entry = self._levels.get(key)
+        if entry is None:
+            return 0.0
+        level, at = entry
+        return max(0.0, level - (self._clock.monotonic() - at) * self._leak)
+
+    def wait(self, key: int) -> float:
+        """Seconds until there is room for one more failure; 0: there is."""
+        excess = self.level(key) + 1 - self._size
+        return excess / self._leak if self._size and excess > 0 else 0.0
+
+    def add(self, key: int) -> None:
+        if not self._size:
+            return
+        self._levels[key] = (self.level(key) + 1, self._clock.monotonic())
+        self._levels.move_to_end(key)
+        while len(self._levels) > max(1, self._most) or self.level(next(iter(self._levels))) == 0:
+            self._levels.popitem(last=False)
+
+    def forget(self, key: int) -> None:
+        self._levels.pop(key, None)
+
+
+def _network(address: str) -> str:
+    """What counts as one address: IPv4 as it is, IPv6 by the /64 that one user has at least."""
+    try:
+        ip = ip_address(address.partition("%")[0])  # fe80::1%eth0
+    except ValueError:
+        return address  # a Unix socket, or a test
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return str(ip.ipv4_mapped)
+        return str(IPv6Address(int(ip) >> 64 << 64))
+    return str(ip)
