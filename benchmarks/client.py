@@ -50,7 +50,10 @@ class Connection:
         self._backlog = b""
         self._finishing = False
         self._handshake: ssl.SSLSocket | None = None
-        self._socket = socket.create_connection((address.host, address.port), timeout=10)
+        try:
+            self._socket = socket.create_connection((address.host, address.port), timeout=10)
+        except OSError as error:
+            raise BenchmarkError(f"no connection to {address.host}:{address.port}: {error}") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)
         if tls is not None:

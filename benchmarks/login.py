@@ -53,8 +53,12 @@ def login(connection: Connection, account: Account, mechanism: str, keys: KeyCac
 
 
 def settle(connection: Connection) -> Script:
-    """Enable carbons (as chat clients do) and wait until all that was sent so far has been handled."""
+    """Ask for the roster and for carbons, as chat clients do, and wait until all that was sent has been handled.
+
+    Without the roster a session is not "interested" and misses answers to subscriptions (RFC 6121#2.2, 3.1.6).
+    """
     connection.write(
+        b"<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>"
         b"<iq type='set' id='carbons'><enable xmlns='urn:xmpp:carbons:2'/></iq>"
         b"<iq type='get' id='bench-settled'><ping xmlns='urn:xmpp:ping'/></iq>"
     )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
+
+from benchmarks.errors import BenchmarkError
 
 
 class Meter(Protocol):
@@ -37,17 +41,19 @@ class LinuxMeter:
         self._page = os.sysconf("SC_PAGE_SIZE")
 
     def cpu(self) -> float:
-        return sum(self._cpu(pid) for pid in _linux_tree(self._pid))
+        with _alive(self._pid):
+            return sum(self._cpu(pid) for pid in _linux_tree(self._pid))
 
     def rss(self) -> int:
-        pages = (Path(f"/proc/{pid}/statm").read_text().split()[1] for pid in _linux_tree(self._pid))
-        return sum(map(int, pages)) * self._page
+        with _alive(self._pid):
+            pages = (Path(f"/proc/{pid}/statm").read_text().split()[1] for pid in _linux_tree(self._pid))
+            return sum(map(int, pages)) * self._page
 
     def _cpu(self, pid: int) -> float:
         clock = ctypes.c_int()
         error = self._libc.clock_getcpuclockid(pid, ctypes.byref(clock))
         if error:
-            raise ProcessLookupError(error, f"process {pid} has no CPU clock: it ended")
+            raise ProcessLookupError(error, os.strerror(error))
         return time.clock_gettime(clock.value)
 
 
@@ -72,6 +78,16 @@ class PsMeter:
         while grown := {row[0] for row in rows if row[1] in tree} - tree:
             tree |= grown
         return [row for row in rows if row[0] in tree]
+
+
+@contextlib.contextmanager
+def _alive(pid: int) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise BenchmarkError(
+            f"the server (process {pid}), or a child of it, ended; see its log (--keep)"
+        ) from error
 
 
 def _linux_tree(root: int) -> list[int]:

@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -148,6 +149,7 @@ class Ejabberd:
             "HOME": str(self._folder),  # the Erlang cookie and the crash dump
             "EJABBERD_CONFIG_PATH": str(config),
             "EJABBERD_LOG_PATH": str(log),
+            **_erlang_libraries(),
         }
         command = [
             "erl", "+S", "1", "+K", "true", "+P", "250000", "-noinput",
@@ -171,6 +173,13 @@ class Ejabberd:
             if answer.status != http.HTTPStatus.OK:
                 raise BenchmarkError(f"ejabberd did not register {account.jid}: {answer.status} {body!r}")
         connection.close()
+
+
+def _erlang_libraries() -> dict[str, str]:
+    """Where the distribution put ejabberd's modules: its own start script knows."""
+    script = Path(shutil.which("ejabberdctl") or "").read_text()
+    found = re.search(r"^ERL_LIBS=['\"]?([^'\"\n]+)", script, re.MULTILINE)
+    return {"ERL_LIBS": found[1]} if found else {}
 
 
 _EJABBERD = """\

@@ -46,14 +46,17 @@ class KeyCache:
 
 
 class ScramClient:
-    """One SCRAM exchange. `first`, `final` and `verify` are called once each, in this order."""
+    """One SCRAM exchange. `first`, `final` and `verify` are called once each, in this order.
 
-    def __init__(self, mechanism: str, name: str, password: str, cache: KeyCache) -> None:
+    `nonce`: a random one where it is empty.
+    """
+
+    def __init__(self, mechanism: str, name: str, password: str, cache: KeyCache, nonce: str = "") -> None:
         self._mechanism = mechanism
         self._hash = HASHES[mechanism]
         self._password = password
         self._cache = cache
-        self._nonce = secrets.token_urlsafe(18)
+        self._nonce = nonce or secrets.token_urlsafe(18)
         self._bare = f"n={name},r={self._nonce}"
         self._signature = b""
 

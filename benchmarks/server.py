@@ -101,6 +101,15 @@ c2s_tls = ["{HOST}:0"]
 certificate = "cert.pem"
 key = "key.pem"
 required = false
+
+[limits]
+stanzas_per_second = 1_000_000
+burst_stanzas = 10_000_000
+bytes_per_second = 1_073_741_824
+burst_bytes = 1_073_741_824
+connections_per_address = 1_000_000
+unauthenticated_per_address = 1_000_000
+subscription_requests_per_hour = 1_000_000
 """
 
 
@@ -188,4 +197,4 @@ def _address(ready: Mapping[str, str], listener: str) -> Address:
 
 
 def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+    return "\n".join(log.read_text(errors="replace").splitlines()[-8:])
