@@ -125,7 +125,8 @@ def test_tasks_start_only_in_tasks_py() -> None:
 def lint_imports(root: Path, files: dict[str, str]) -> str:
     """What import-linter says of a small house in `root` with `files`, under our contracts; "" if all are kept."""
     (root / "setup.cfg").write_text((ROOT / "setup.cfg").read_text(encoding="utf-8"), encoding="utf-8")
-    house = {"xmppd/__init__.py": "", **{f"{name}/__init__.py": "" for name in LINKED}, **files}
+    packages = ("xmppd", *LINKED, "storage/sqlite")
+    house = {**{f"{name}/__init__.py": "" for name in packages}, "storage/open.py": "", **files}
     for name, source in house.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(source, encoding="utf-8")
@@ -170,13 +171,20 @@ def test_import_linter_keeps_extensions_apart(tmp_path: Path) -> None:
     assert "xmppd.extensions.xep_0002 is not allowed to import xmppd.extensions.xep_0001" in said
 
 
+def test_import_linter_keeps_the_engines_behind_the_interfaces(tmp_path: Path) -> None:
+    said = lint_imports(tmp_path, {"xmppd/im/__init__.py": "import xmppd.storage.sqlite"})
+    assert "Illegal imports of protected package xmppd.storage.sqlite" in said
+    assert "xmppd.im" in said
+
+
 def test_import_linter_accepts_imports_downwards(tmp_path: Path) -> None:
     downwards = {
-        "xmppd/server.py": "import xmppd.admin.api, xmppd.extensions.xep_0001, xmppd.storage.sqlite",
+        "xmppd/server.py": "import xmppd.admin.api, xmppd.extensions.xep_0001, xmppd.storage.open",
+        "storage/open.py": "import xmppd.storage.sqlite.rosters",
+        "storage/sqlite/rosters.py": "import xmppd.storage.interfaces",
         "admin/api.py": "import xmppd.jid",
         "extensions/xep_0001.py": "import xmppd.storage.interfaces, xmppd.im",
         "storage/interfaces.py": "import xmppd.jid",
-        "storage/sqlite/__init__.py": "import xmppd.storage.interfaces",
         "xmppd/im/__init__.py": "import xmppd.routing",
         "xmppd/routing/__init__.py": "import xmppd.storage.interfaces",
         "xmppd/jid.py": "",
