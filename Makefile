@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip
 SOURCES := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench soak clean
+.PHONY: help run test lint format bench soak docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ format: .venv/.installed-test ## format, and mend what can be mended
 
 bench: .venv/.installed-test ## measure against the budgets
 	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: .venv/.installed-test ## write docs/reference from the program
+	$(BIN)/python -m docs.generate
 
 clean: ## remove everything that make and the tools made, except data/
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
