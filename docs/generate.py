@@ -46,14 +46,14 @@ def table(keys: dict[str, Field]) -> Iterator[str]:
 def written(value: object) -> str:
     """A default as it would stand in the file; empty where there is none to write."""
     match value:
-        case None | ():
+        case None:
             return ""
         case bool():
             return f"`{str(value).lower()}`"
         case int() | float():
             return f"`{value:_}`"
-        case tuple():
-            return "`[" + ", ".join(f'"{item}"' for item in value) + "]`"
+        case tuple() | frozenset():
+            return "`[" + ", ".join(f'"{item}"' for item in value) + "]`" if value else ""
         case _:
             return f'`"{value}"`'
 
