@@ -6,7 +6,7 @@ import contextlib
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 
@@ -17,15 +17,28 @@ class Cores:
     server: int | None
     generator: int | None
     note: str
+    usable: frozenset[int] = frozenset()
+    """All that this process was given."""
 
     @contextlib.contextmanager
     def for_server(self) -> Iterator[None]:
         """Processes started inside run on the server's core (a child inherits the affinity)."""
-        _pin(self.server)
+        with self._moved(_only(self.server)):
+            yield
+
+    @contextlib.contextmanager
+    def for_preparation(self) -> Iterator[None]:
+        """Processes started inside run on all cores."""
+        with self._moved(self.usable):
+            yield
+
+    @contextlib.contextmanager
+    def _moved(self, cores: Set[int]) -> Iterator[None]:
+        _pin(cores)
         try:
             yield
         finally:
-            _pin(self.generator)
+            _pin(_only(self.generator))
 
 
 def choose_cores() -> Cores:
@@ -36,9 +49,10 @@ def choose_cores() -> Cores:
     if len(usable) < 2:
         return Cores(None, None, "only one core: server and generator share it, latencies mean little")
     # The last one for the server: the first usually handles the interrupts.
-    cores = Cores(usable[-1], usable[0], f"server on core {usable[-1]}, generator on core {usable[0]}")
-    _pin(cores.generator)
-    return cores
+    server, generator = usable[-1], usable[0]
+    _pin({generator})
+    note = f"server on core {server}, generator on core {generator}"
+    return Cores(server, generator, note, frozenset(usable))
 
 
 def raise_file_limit(needed: int) -> str | None:
@@ -54,6 +68,11 @@ def raise_file_limit(needed: int) -> str | None:
     return None
 
 
-def _pin(core: int | None) -> None:
-    if core is not None and sys.platform == "linux":
-        os.sched_setaffinity(0, {core})
+def _only(core: int | None) -> Set[int]:
+    return frozenset() if core is None else {core}
+
+
+def _pin(cores: Set[int]) -> None:
+    """Move this process to `cores`; none means that there is nothing to choose."""
+    if cores and sys.platform == "linux":
+        os.sched_setaffinity(0, cores)

@@ -146,7 +146,8 @@ class Ejabberd:
         log = self._folder / "ejabberd.log"
         environment = {
             **os.environ,
-            "HOME": str(self._folder),  # the Erlang cookie and the crash dump
+            "HOME": str(self._folder),  # the Erlang cookie
+            "ERL_CRASH_DUMP": str(self._folder / "erl_crash.dump"),
             "EJABBERD_CONFIG_PATH": str(config),
             "EJABBERD_LOG_PATH": str(log),
             **_erlang_libraries(),

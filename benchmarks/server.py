@@ -71,7 +71,8 @@ class Xmppd:
         self._config.write_text(_XMPPD_TOML)
         write_csv(accounts, self._folder / "accounts.csv")
         command = [*self._command(), "user", "import", str(self._folder / "accounts.csv")]
-        done = subprocess.run(command, capture_output=True, text=True)
+        with self._cores.for_preparation():
+            done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise BenchmarkError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
 
