@@ -43,9 +43,9 @@ class Cores:
 
 def choose_cores() -> Cores:
     """Two of the cores that this process may use; pins the generator (this process) to its one."""
-    if sys.platform != "linux":
+    usable = _usable()
+    if not usable:
         return Cores(None, None, f"{sys.platform} cannot pin a process to a core: expect more noise")
-    usable = sorted(os.sched_getaffinity(0))
     if len(usable) < 2:
         return Cores(None, None, "only one core: server and generator share it, latencies mean little")
     # The last one for the server: the first usually handles the interrupts.
@@ -66,6 +66,14 @@ def raise_file_limit(needed: int) -> str | None:
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
     return None
+
+
+def _usable() -> list[int]:
+    """The cores that this process may use, in order; none where the platform does not say."""
+    if sys.platform == "linux":
+        return sorted(os.sched_getaffinity(0))
+    else:
+        return []
 
 
 def _only(core: int | None) -> Set[int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 import selectors
+import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -23,28 +24,6 @@ class _Poller(Protocol):
     def unregister(self, fd: int) -> None: ...
     def poll(self, timeout: float) -> list[int]: ...
     def close(self) -> None: ...
-
-
-class _EpollPoller:
-    """`select.epoll` itself: `selectors` adds about 1 µs per ready descriptor."""
-
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
-
-    def register(self, fd: int, write: bool) -> None:
-        self._epoll.register(fd, _epoll_mask(write))
-
-    def modify(self, fd: int, write: bool) -> None:
-        self._epoll.modify(fd, _epoll_mask(write))
-
-    def unregister(self, fd: int) -> None:
-        self._epoll.unregister(fd)
-
-    def poll(self, timeout: float) -> list[int]:
-        return [fd for fd, _ in self._epoll.poll(timeout, 1024)]
-
-    def close(self) -> None:
-        self._epoll.close()
 
 
 class _SelectorPoller:
@@ -69,6 +48,41 @@ class _SelectorPoller:
         self._selector.close()
 
 
+if sys.platform == "linux":
+
+    class _EpollPoller:
+        """`select.epoll` itself: `selectors` adds about 1 µs per ready descriptor."""
+
+        def __init__(self) -> None:
+            self._epoll = select.epoll()
+
+        def register(self, fd: int, write: bool) -> None:
+            self._epoll.register(fd, _epoll_mask(write))
+
+        def modify(self, fd: int, write: bool) -> None:
+            self._epoll.modify(fd, _epoll_mask(write))
+
+        def unregister(self, fd: int) -> None:
+            self._epoll.unregister(fd)
+
+        def poll(self, timeout: float) -> list[int]:
+            return [fd for fd, _ in self._epoll.poll(timeout, 1024)]
+
+        def close(self) -> None:
+            self._epoll.close()
+
+    def _epoll_mask(write: bool) -> int:
+        return select.EPOLLIN | select.EPOLLOUT if write else select.EPOLLIN
+
+    def _make_poller() -> _Poller:
+        return _EpollPoller()
+
+else:
+
+    def _make_poller() -> _Poller:
+        return _SelectorPoller()
+
+
 class Loop:
     """Calls the handler of each descriptor that is ready; whatever a handler raises comes out of `run`.
 
@@ -76,7 +90,7 @@ class Loop:
     """
 
     def __init__(self) -> None:
-        self._poller: _Poller = _EpollPoller() if hasattr(select, "epoll") else _SelectorPoller()
+        self._poller = _make_poller()
         self._handlers: dict[int, Handler] = {}
         self._closers: dict[int, Handler] = {}
 
@@ -123,10 +137,6 @@ class Loop:
                 return False
             self.step(min(left, 0.05))
         return True
-
-
-def _epoll_mask(write: bool) -> int:
-    return select.EPOLLIN | select.EPOLLOUT if write else select.EPOLLIN
 
 
 def _selector_mask(write: bool) -> int:
