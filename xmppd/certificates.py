@@ -41,7 +41,7 @@ class Certificate:
 
 
 def ascii_name(domain: str) -> str:
-    """``domain``, a prepared one (``Jid.domain``), as it stands in a certificate and in the DNS: in ASCII, lower case, without brackets."""
+    """``domain`` (prepared) as it stands in a certificate and in the DNS: in ASCII, without brackets."""
     bare = domain.removeprefix("[").removesuffix("]")
     try:
         return str(ip_address(bare))
@@ -85,30 +85,30 @@ def make(domains: Iterable[str], now: datetime) -> tuple[bytes, bytes]:
 
 
 def write(certificate: Path, key: Path, domains: Iterable[str]) -> None:
-    """Make a certificate for ``domains``, prepared ones, and put it there, whatever was there. May raise ``OSError``."""
+    """Make a certificate for ``domains`` (prepared) and put it there, whatever was there. May raise ``OSError``."""
     pem, secret = make(domains, datetime.now(UTC))
     _put(key, secret, 0o600)
     _put(certificate, pem, 0o644)
 
 
-def read(certificate: Path, key: Path | None) -> Certificate:
-    """What the files hold; ``ConfigError`` names the file and what is wrong: missing, unreadable, no pair."""
+def read(certificate: Path, key: Path) -> Certificate:
+    """What the files hold, which may be one; ``ConfigError`` names the file and what is wrong: missing, no pair, ..."""
     pem = _bytes(certificate, "tls.certificate")
     try:
         leaf = x509.load_pem_x509_certificates(pem)[0]
     except ValueError as err:
         raise ConfigError(f"{certificate}: tls.certificate holds no certificate as PEM: {err}") from err
-    secret = _bytes(key, "tls.key") if key else pem
-    where = f"{key}: tls.key" if key else f"{certificate}: tls.key is not set, and tls.certificate"
     try:
-        private = serialization.load_pem_private_key(secret, password=None)
+        private = serialization.load_pem_private_key(_bytes(key, "tls.key"), password=None)
     except TypeError as err:
-        raise ConfigError(f"{where} has a passphrase; remove it: openssl pkey -in KEY -out NEW_KEY") from err
+        raise ConfigError(
+            f"{key}: tls.key has a passphrase; remove it: openssl pkey -in KEY -out NEW_KEY"
+        ) from err
     except (ValueError, UnsupportedAlgorithm) as err:
-        raise ConfigError(f"{where} holds no private key as PEM: {err}") from err
+        raise ConfigError(f"{key}: tls.key holds no private key as PEM: {err}") from err
     if _public(private.public_key()) != _public(leaf.public_key()):
         raise ConfigError(
-            f"{where} is not the key of {certificate}: the file has to begin with the certificate of this key, "
+            f"{key}: tls.key is not the key of {certificate}: the file has to begin with the certificate of this key, "
             "intermediate ones behind it"
         )
     return Certificate(

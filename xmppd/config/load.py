@@ -65,7 +65,8 @@ def complete(config: Config, base: Path) -> Config:
     """``config`` with absolute paths and with the defaults that depend on other settings."""
     data_dir = Path(base, config.data_dir).absolute()
     storage = config.storage if config.storage.url else Storage(url=sqlite_url(data_dir / "xmppd.db"))
-    return msgspec.structs.replace(config, data_dir=data_dir, storage=storage)
+    tls = config.tls if config.tls.key else msgspec.structs.replace(config.tls, key=config.tls.certificate)
+    return msgspec.structs.replace(config, data_dir=data_dir, storage=storage, tls=tls)
 
 
 def _homes() -> dict[str, str]:

@@ -150,7 +150,7 @@ class ExtensionSettings(Struct, frozen=True, kw_only=True):
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings of one server. ``load`` fills in ``data_dir`` and ``storage.url``: they are absolute."""
+    """All settings of one server; paths are absolute, ``storage.url`` and ``tls.key`` filled in."""
 
     domains: Annotated[
         tuple[Jid, ...],
