@@ -21,7 +21,7 @@ from xmppd.auth.passwords import Passwords, TooBusy
 from xmppd.auth.scram import ClientFirst, ScramServer, decoy_keys, encode_base64
 from xmppd.auth.throttle import Throttle
 from xmppd.errors import ConfigError, SaslError
-from xmppd.jid import Jid, JidError, prepare_local
+from xmppd.jid import MAX_PART, Jid, JidError, prepare_local
 from xmppd.storage.interfaces import AccountStore, Credentials, ScramHash, StorageUnavailable
 
 _SCRAM: Final = {
@@ -78,6 +78,7 @@ class Exchange(ABC):
         if data is None and not self._asked:
             self._asked = True
             return Challenge(b"")  # RFC 6120#6.4.2: in all our mechanisms the client speaks first, so let it
+        self._asked = True
         data = data or b""
         if len(data) > _MAX_MESSAGE:
             raise SaslError("malformed-request", f"a SASL message has at most {_MAX_MESSAGE} bytes here")
@@ -180,7 +181,7 @@ class _Backend:
     secret: bytes
 
     async def credentials(self, jid: Jid, hashes: Iterable[ScramHash]) -> Credentials:
-        """The keys of ``jid`` for ``hashes``, with decoys for those that it lacks, which no proof and no password fits."""
+        """The keys of ``jid`` for ``hashes``; a decoy, which no proof and no password fits, where it has none."""
         known = await self.accounts.credentials(jid) or {}
         # Decoys are made for accounts that need none as well, so that both take the same time.
         decoys = {hash: decoy_keys(self.secret, str(jid), hash, self.passwords.iterations) for hash in hashes}
@@ -198,6 +199,8 @@ class _Login:
 
     def account(self, authcid: str, authzid: str) -> Jid:
         """The account that ``authcid`` names, which is to act as ``authzid``, or as itself where empty."""
+        if len(authcid.encode()) > MAX_PART:  # preparing it could take milliseconds
+            self.reject(None)
         try:
             # RFC 6120#6.3.7: the simple user name is the localpart
             jid = Jid(prepare_local(authcid), self.domain)
@@ -211,7 +214,7 @@ class _Login:
     def _authorize(self, jid: Jid, authzid: str) -> None:
         # RFC 6120#6.3.8: a bare JID; nobody here may act for another
         try:
-            if Jid.parse(authzid) == jid:
+            if "/" not in authzid and Jid.parse(authzid) == jid:
                 return
         except JidError:
             pass

@@ -59,7 +59,7 @@ def _saslprep(text: str) -> str:
         if stringprep.in_table_c12(char) or not stringprep.in_table_b1(char)
     )
     text = unicodedata.ucd_3_2_0.normalize("NFKC", mapped)  # RFC 4013#2.2, with the Unicode of RFC 3454
-    for char in text:
+    for char in set(text):
         if any(table(char) for table in _PROHIBITED):
             raise PasswordError(f"a password may not hold U+{ord(char):04X}")
     if any(map(stringprep.in_table_d1, text)):

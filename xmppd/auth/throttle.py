@@ -1,7 +1,7 @@
 """Failed logins, counted, so that nobody guesses passwords for long.
 
 Three counts, each a bucket that fills by one per failure and leaks until it is empty after
-``period_seconds``:
+``window_seconds``:
 
 - per address and account: the ordinary guesser, or a forgotten phone with an old password;
 - per address: one guesser who tries many accounts;
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from math import ceil
 
@@ -27,14 +28,17 @@ from xmppd.errors import SaslError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThrottleConfig:
-    """How many failures are free within ``period_seconds``; 0: any number. Then it is one per period / number."""
+    """How many failures are free within ``window_seconds``, and then one each window / number; 0: no bound.
+
+    ``failures_per_login``: from one address for one account. ``remembered``: how many buckets of each kind are
+    kept; beyond it, the one longest without a failure is forgotten.
+    """
 
     failures_per_login: int = 10
     failures_per_address: int = 100
     failures_per_account: int = 100
-    period_seconds: float = 900
+    window_seconds: float = 900
     remembered: int = 65_536
-    """How many buckets of each kind are kept; beyond it, the one longest without a failure is forgotten."""
 
 
 class Throttle:
@@ -54,9 +58,8 @@ class Throttle:
         wait = self._addresses.wait(hash(network))
         if account is not None:
             login = hash((network, account))
-            wait = max(wait, self._logins.wait(login))
-            if self._logins.level(login) > 0:
-                wait = max(wait, self._accounts.wait(hash(account)))
+            attacked = min(self._accounts.wait(hash(account)), self._logins.until(login, 0))
+            wait = max(wait, self._logins.wait(login), attacked)
         if wait > 0:
             raise SaslError(
                 "temporary-auth-failure", f"too many failed logins; try again in {ceil(wait)} seconds"
@@ -75,42 +78,51 @@ class Throttle:
         self._logins.forget(hash((_network(address), account)))
         self._accounts.forget(hash(account))
 
+    @property
+    def remembered(self) -> int:
+        """How many buckets are kept now."""
+        return len(self._logins) + len(self._addresses) + len(self._accounts)
+
 
 class _Buckets:
     """Leaky buckets in order of their last failure. Keys are hashes: long names cost no more than short ones."""
 
     def __init__(self, size: int, config: ThrottleConfig, clock: Clock) -> None:
-        self._size = size
-        self._leak = size / config.period_seconds  # per second
+        self._size = size if config.window_seconds > 0 else 0
+        self._leak = (size or 1) / (config.window_seconds or 1)  # per second
         self._most = config.remembered
         self._clock = clock
         self._levels: OrderedDict[int, tuple[float, float]] = OrderedDict()  # key: level, and when it was so
 
-    def level(self, key: int) -> float:
-        """Failures that are not forgotten yet."""
+    def wait(self, key: int) -> float:
+        """Seconds until there is room for one more failure."""
+        return self.until(key, self._size - 1) if self._size else 0.0
+
+    def until(self, key: int, level: float) -> float:
+        """Seconds until no more than ``level`` failures are left."""
+        return max(0.0, self._level(key) - level) / self._leak
+
+    def add(self, key: int) -> None:
+        self._levels[key] = (self._level(key) + 1, self._clock.monotonic())
+        self._levels.move_to_end(key)
+        while len(self._levels) > max(1, self._most) or self._level(next(iter(self._levels))) == 0:
+            self._levels.popitem(last=False)
+
+    def _level(self, key: int) -> float:
         entry = self._levels.get(key)
         if entry is None:
             return 0.0
         level, at = entry
         return max(0.0, level - (self._clock.monotonic() - at) * self._leak)
 
-    def wait(self, key: int) -> float:
-        """Seconds until there is room for one more failure; 0: there is."""
-        excess = self.level(key) + 1 - self._size
-        return excess / self._leak if self._size and excess > 0 else 0.0
-
-    def add(self, key: int) -> None:
-        if not self._size:
-            return
-        self._levels[key] = (self.level(key) + 1, self._clock.monotonic())
-        self._levels.move_to_end(key)
-        while len(self._levels) > max(1, self._most) or self.level(next(iter(self._levels))) == 0:
-            self._levels.popitem(last=False)
-
     def forget(self, key: int) -> None:
         self._levels.pop(key, None)
 
+    def __len__(self) -> int:
+        return len(self._levels)
 
+
+@lru_cache(maxsize=4096)  # an address is looked at several times in each login
 def _network(address: str) -> str:
     """What counts as one address: IPv4 as it is, IPv6 by the /64 that one user has at least."""
     try:
