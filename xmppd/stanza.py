@@ -197,6 +197,9 @@ class Iq(Stanza):
         )
 
 
+KINDS: Final[dict[str, type[Stanza]]] = {"message": Message, "presence": Presence, "iq": Iq}
+
+
 def parse(element: Element, sender: Jid, default_lang: str | None = None) -> Stanza:
     """The stanza that ``element`` (of ``jabber:client``) is, sent by ``sender`` on a stream in ``default_lang``.
 

@@ -1,0 +1,1 @@
+"""What nodes tell one another: the session registry and the bus."""

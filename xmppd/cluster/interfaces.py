@@ -1,0 +1,106 @@
+"""What a node needs of the others: a registry that knows every connected resource, and a bus that brings stanzas to the right node.
+
+One process has the in-memory implementation (``local.py``); rules above this floor do not know how many nodes there are.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from xmppd.jid import Jid
+from xmppd.stanza import Presence, Stanza
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceEntry:
+    """One connected resource: ``jid`` is full, ``connection`` tells two sessions of one JID apart, ``traits`` is opaque here."""
+
+    jid: Jid
+    node: str
+    connection: str
+    presence: Presence | None = None
+    priority: int = 0
+    traits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Give ``stanza`` to the resource ``to`` (full)."""
+
+    to: Jid
+    stanza: Stanza
+
+
+@dataclass(frozen=True, slots=True)
+class Displace:
+    """The session ``connection`` of ``jid`` has lost its name to a newer one elsewhere: end it with ``conflict``."""
+
+    jid: Jid
+    connection: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A resource of an account that the receiving node has loaded was bound or has changed."""
+
+    entry: ResourceEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Such a resource is no more."""
+
+    entry: ResourceEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """What is cached about ``account`` (bare) is out of date."""
+
+    account: Jid
+
+
+Envelope = Deliver | Displace | Changed | Gone | Forget
+
+
+class Bus(Protocol):
+    """Brings envelopes to nodes; between two nodes their order is kept."""
+
+    @abstractmethod
+    def join(self, node: str, receive: Callable[[Envelope], None]) -> None:
+        """From now on ``receive`` gets what is sent to ``node``."""
+
+    @abstractmethod
+    def leave(self, node: str) -> None:
+        """``node`` is no more; what is sent to it is lost."""
+
+    @abstractmethod
+    def send(self, node: str, envelope: Envelope) -> None:
+        """Send ``envelope``; never waits. It arrives later, or never if ``node`` is gone."""
+
+
+class Registry(Protocol):
+    """Account → resources, on all nodes. Nodes that loaded an account hear of every later change by the bus."""
+
+    @abstractmethod
+    async def bind(self, entry: ResourceEntry) -> None:
+        """Register ``entry``. The newest wins: whoever held the JID before is told to end by ``Displace``."""
+
+    @abstractmethod
+    def update(self, entry: ResourceEntry) -> None:
+        """``entry`` has other presence, priority or traits. Without effect when the JID belongs to another connection."""
+
+    @abstractmethod
+    def unbind(self, entry: ResourceEntry) -> None:
+        """The resource is gone. Without effect when the JID belongs to another connection by now."""
+
+    @abstractmethod
+    async def load(self, account: Jid, node: str) -> Sequence[ResourceEntry]:
+        """All resources of ``account`` (bare); from now on ``node`` hears of changes."""
+
+    @abstractmethod
+    def release(self, account: Jid, node: str) -> None:
+        """``node`` has forgotten ``account`` and need not hear of it any more."""

@@ -1,0 +1,175 @@
+"""How an extension describes itself and registers what it does (DESIGN 8).
+
+A module in ``xmppd/extensions`` ends with ``EXTENSION = Extension(...)``. Its ``setup`` gets a ``Setup`` and lists every registration; what
+the core needs of the module, the reference documentation and the DOAP come from nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from xmppd.clock import Clock
+from xmppd.config import Config
+from xmppd.errors import ConfigError
+from xmppd.ids import Ids
+from xmppd.im.inbound import ClientStanzas, Sent
+from xmppd.im.messages import Messages, Received
+from xmppd.routing.disco import Disco, Entity, Form, Identity
+from xmppd.routing.iq import At, Handler, IqTable, P
+from xmppd.routing.pipeline import KINDS, Pipeline, Stage
+from xmppd.routing.pipeline import Handler as StageHandler
+from xmppd.routing.router import Router
+from xmppd.sessions.accounts import Accounts, Loader
+from xmppd.sessions.directory import Directory
+from xmppd.sessions.facts import Facts
+from xmppd.sessions.offers import EarlyHandler, Offer, Offers
+from xmppd.stanza import Stanza
+from xmppd.storage.interfaces import Stores
+from xmppd.tasks import Tasks
+
+C = TypeVar("C", bound=msgspec.Struct)
+F = TypeVar("F")
+
+
+class NoOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For extensions that have nothing to set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extension(Generic[C]):
+    """``name`` is the one in ``[extensions.NAME]``; ``xep`` and ``version`` are what the module implements.
+
+    ``enabled``: whether it is on where the configuration is silent. ``requires``: names of extensions that have to be set up before.
+    """
+
+    name: str
+    xep: str
+    version: str
+    summary: str
+    config: type[C]
+    setup: Callable[[Setup, C], None]
+    enabled: bool = True
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """What an extension may use: services and stores, each of which it hands to its own classes in ``setup``."""
+
+    config: Config
+    stores: Stores
+    clock: Clock
+    ids: Ids
+    tasks: Tasks
+    facts: Facts
+    accounts: Accounts
+    directory: Directory
+    router: Router
+    disco: Disco
+    services: Services
+    # where registrations go
+    iqs: IqTable
+    pipeline: Pipeline
+    offers: Offers
+    messages: Messages
+    inbound: ClientStanzas
+
+
+class Services:
+    """Services of the core by their class, for the few extensions that need more than ``Core`` names."""
+
+    def __init__(self, services: Iterable[object] = ()) -> None:
+        self._services = {type(service): service for service in services}
+
+    def add(self, service: object) -> None:
+        self._services[type(service)] = service
+
+    def get(self, kind: type[F]) -> F:
+        """The service of class ``kind``."""
+        service = self._services[kind]
+        assert isinstance(service, kind)
+        return service
+
+
+@dataclass(slots=True)
+class Setup:
+    """Takes the registrations of one extension and remembers whose they are."""
+
+    core: Core
+    owner: str
+    described: list[str] = field(default_factory=list)
+
+    def feature(self, *features: str, at: Sequence[Entity] = (Entity.SERVER,)) -> None:
+        """Announce ``features`` in disco#info."""
+        for feature in features:
+            self.core.disco.feature(feature, *at)
+            self.described.append(f"feature {feature}")
+
+    def identity(self, identity: Identity, at: Sequence[Entity] = (Entity.SERVER,)) -> None:
+        for entity in at:
+            self.core.disco.identity(entity, identity)
+
+    def form(self, form: Form, at: Entity = Entity.SERVER) -> None:
+        """Add extended information to disco#info (XEP-0128)."""
+        self.core.disco.form(at, form)
+
+    def iq(
+        self, type: Literal["get", "set"], payload: type[P], handler: Handler[P], at: Sequence[At] = (At.SERVER,)
+    ) -> None:
+        """Answer requests with ``payload`` that are addressed to one of ``at``."""
+        self.core.iqs.add(type, payload, handler, at, self.owner)
+        self.described.append(f"iq {type} {payload.TAG.name} ({payload.TAG.ns})")
+
+    def stage(
+        self, stage: Stage, handler: StageHandler[Any], kinds: Sequence[type[Stanza]] = KINDS
+    ) -> None:
+        """Judge stanzas of ``kinds`` at ``stage``."""
+        for kind in kinds:
+            self.core.pipeline.add(stage, kind, handler, self.owner)
+        self.described.append(f"stage {stage.name}")
+
+    def stream_feature(self, offer: Offer) -> None:
+        """Add to ``<stream:features/>``."""
+        self.core.offers.add(offer)
+
+    def early_iq(self, name: str, ns: str, handler: EarlyHandler) -> None:
+        """Answer an IQ before login."""
+        self.core.offers.add_early_iq(name, ns, handler)
+
+    def account_data(self, loader: Loader) -> None:
+        """Load what the extension keeps in ``Account`` whenever one comes into memory."""
+        self.core.accounts.add_loader(loader)
+
+    def on(self, fact: type[F], listener: Callable[[F], None]) -> None:
+        """Listen to facts."""
+        self.core.facts.on(fact, listener)
+
+    def after_sent(self, hook: Sent) -> None:
+        """See each accepted message of a client of ours."""
+        self.core.inbound.after_sent(hook)
+
+    def after_received(self, hook: Received) -> None:
+        """See each message that resources of a local account got."""
+        self.core.messages.after_received(hook)
+
+
+def in_order(extensions: Iterable[Extension[Any]]) -> list[Extension[Any]]:
+    """Sorted so that each follows what it ``requires``; ``ConfigError`` for a missing one or a cycle."""
+    waiting = {extension.name: extension for extension in extensions}
+    ordered: list[Extension[Any]] = []
+    done: set[str] = set()
+    while waiting:
+        ready = [extension for extension in waiting.values() if done.issuperset(extension.requires)]
+        if not ready:
+            name, extension = next(iter(waiting.items()))
+            missing = ", ".join(sorted(set(extension.requires) - done))
+            raise ConfigError(f"[extensions.{name}] needs {missing}: enable it, or set enabled = false for {name}")
+        for extension in ready:
+            ordered.append(extension)
+            done.add(extension.name)
+            del waiting[extension.name]
+    return ordered

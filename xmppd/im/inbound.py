@@ -1,0 +1,112 @@
+"""What a client of ours sends: stamped, judged by the sender's stages, handed to the router (RFC 6120#8.1, #10.3)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from xmppd import stanza as stanzas
+from xmppd.errors import StanzaError
+from xmppd.jid import Jid, JidError
+from xmppd.routing.pipeline import Pipeline
+from xmppd.routing.router import Router, Waiting
+from xmppd.sessions.session import Session
+from xmppd.stanza import Iq, Message, Presence, error_element
+from xmppd.storage.interfaces import StorageUnavailable
+from xmppd.xml.element import Element
+
+log = logging.getLogger("xmppd.im")
+
+Sent = Callable[[Message, Session], None]
+
+
+class PresenceSender(Protocol):
+    """The sender's side of presence (RFC 6121#4)."""
+
+    def send(self, session: Session, presence: Presence) -> Waiting:
+        """The client of ``session`` sends ``presence``; its ``to`` is None for a broadcast."""
+
+
+class ClientStanzas:
+    """Handles the stanzas of bound clients. Called with each; returns None when done, else what to await."""
+
+    def __init__(self, router: Router, pipeline: Pipeline, presence: PresenceSender) -> None:
+        self._router = router
+        self._pipeline = pipeline
+        self._presence = presence
+        self._sent: list[Sent] = []
+        self.failures = 0
+
+    def after_sent(self, hook: Sent) -> None:
+        """Call ``hook`` for each message of a client that was accepted, i.e. neither bounced nor dropped."""
+        self._sent.append(hook)
+
+    def __call__(self, session: Session, element: Element) -> Waiting:
+        try:
+            waiting = self._handle(session, element)
+        except Exception as err:
+            self._answer(session, element, err)
+            return None
+        return None if waiting is None else self._guard(session, element, waiting)
+
+    async def _guard(self, session: Session, element: Element, waiting: Awaitable[None]) -> None:
+        try:
+            await waiting
+        except Exception as err:
+            self._answer(session, element, err)
+
+    def _handle(self, session: Session, element: Element) -> Waiting:
+        stanza = stanzas.parse(element, session.jid, session.lang)
+        if type(stanza) is Message:
+            if stanza.to is None:
+                stanza = stanza.with_to(session.jid.bare)  # RFC 6120#10.3.1
+            judged = self._pipeline.outbound(stanza, session.account)
+            if judged is None:
+                return None
+            waiting = self._router.route(judged, session)
+            if self._sent:
+                if waiting is not None:
+                    return self._then_sent(waiting, judged, session)
+                for hook in self._sent:
+                    hook(judged, session)
+            return waiting
+        if type(stanza) is Iq:
+            if stanza.to is None:
+                stanza = stanza.with_to(session.jid.bare)  # RFC 6120#10.3.3
+        judged_other = self._pipeline.outbound(stanza, session.account)
+        if judged_other is None:
+            return None
+        if isinstance(judged_other, Presence):
+            return self._presence.send(session, judged_other)
+        return self._router.route(judged_other, session)
+
+    async def _then_sent(self, waiting: Awaitable[None], message: Message, session: Session) -> None:
+        await waiting
+        for hook in self._sent:
+            hook(message, session)
+
+    def _answer(self, session: Session, element: Element, err: Exception) -> None:
+        """Tell the client that its stanza failed (RFC 6120#8.3); what is no ``StanzaError`` is a bug and is logged as such."""
+        if isinstance(err, StanzaError):
+            error = err
+        elif isinstance(err, StorageUnavailable):
+            log.error("storage: %s", err)
+            error = StanzaError("resource-constraint", "the server cannot store anything right now; try again later")
+        else:
+            self.failures += 1
+            log.error(
+                "a stanza of %s (id %r) failed", session.jid, element.attrs.get("id"), exc_info=err
+            )
+            error = StanzaError("internal-server-error")
+        if element.attrs.get("type") in ("error", "result"):
+            return  # RFC 6120#8.3.1
+        try:
+            by = Jid.parse(element.attrs["to"])
+        except (KeyError, JidError):
+            by = session.jid.bare
+        session.deliver(
+            stanzas.KINDS[element.name](
+                type="error", sender=by, to=session.jid, id=element.attrs.get("id"), children=[error_element(error)]
+            )
+        )

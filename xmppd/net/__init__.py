@@ -1,0 +1,1 @@
+"""Sockets: listeners and transports. Bytes in, bytes out; nothing here knows XMPP."""

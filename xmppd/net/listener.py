@@ -1,0 +1,223 @@
+"""Listening sockets: accept, learn who connects, count connections per address, hand on a transport."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from xmppd.errors import UserError
+from xmppd.net import proxy
+from xmppd.net.transport import Flusher, Transport
+
+log = logging.getLogger("xmppd.net")
+
+_ACCEPTS_PER_WAKE_UP: Final = 64
+_BACKLOG: Final = 1024
+_PROXY_SECONDS: Final = 5.0
+_OUT_OF_FILES_SECONDS: Final = 0.5
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerLimits:
+    """``per_address``: connections at once from one IPv4 address or IPv6 /64 (0: any number). ``send_buffer``: see ``Transport``."""
+
+    per_address: int
+    send_buffer: int
+
+
+class ConnectionCounter:
+    """How many connections each address holds; shared by all listeners of a node."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, int] = {}
+        self.refused = 0
+
+    def acquire(self, address: str, limit: int) -> bool:
+        key = _group(address)
+        held = self._held.get(key, 0)
+        if limit and held >= limit:
+            self.refused += 1
+            return False
+        self._held[key] = held + 1
+        return True
+
+    def release(self, address: str) -> None:
+        key = _group(address)
+        held = self._held.get(key, 0) - 1
+        if held > 0:
+            self._held[key] = held
+        else:
+            self._held.pop(key, None)
+
+
+def _group(address: str) -> str:
+    """Who a human behind ``address`` is taken to be: the address itself, or its /64 (anybody has 2^64 IPv6 addresses)."""
+    if ":" not in address:
+        return address
+    return str(ipaddress.IPv6Network((address.partition("%")[0], 64), strict=False))
+
+
+class Listener:
+    """Accepts on one address and gives each connection to ``accepted`` as a transport that is not started yet.
+
+    ``trusted`` networks are proxies whose connections start with a PROXY header.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        flusher: Flusher,
+        host: str,
+        port: int,
+        accepted: Callable[[Transport], None],
+        *,
+        limits: ListenerLimits,
+        counter: ConnectionCounter,
+        trusted: Sequence[Network] = (),
+        reuse_port: bool = False,
+    ) -> None:
+        self._loop = loop
+        self._flusher = flusher
+        self._accepted = accepted
+        self._trusted = tuple(trusted)
+        self._counter = counter
+        self.limits = limits
+        self._sock = _bind(host, port, reuse_port)
+        self.host, self.port = self._sock.getsockname()[:2]
+        self._paused = False
+        loop.add_reader(self._sock.fileno(), self._on_acceptable)
+
+    def _on_acceptable(self) -> None:
+        for _ in range(_ACCEPTS_PER_WAKE_UP):
+            try:
+                sock, peer = self._sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as err:
+                if err.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._rest(err)
+                    return
+                continue  # this connection died before it was accepted
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            address = _unmapped(str(peer[0]))
+            if self._trusted and any(ipaddress.ip_address(address) in network for network in self._trusted):
+                _ProxiedConnection(self, sock, address)
+            else:
+                self.hand_on(sock, address)
+
+    def _rest(self, err: OSError) -> None:
+        """Out of file descriptors: stop accepting for a moment instead of spinning; connections wait in the backlog."""
+        log.error("cannot accept connections: %s; raise the limit of open files (ulimit -n)", os.strerror(err.errno or 0))
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.call_later(_OUT_OF_FILES_SECONDS, self._resume)
+
+    def _resume(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._loop.add_reader(self._sock.fileno(), self._on_acceptable)
+
+    def hand_on(self, sock: socket.socket, address: str) -> None:
+        """The peer's address is known: make a transport of ``sock``, unless the address holds too many."""
+        if not self._counter.acquire(address, self.limits.per_address):
+            sock.close()
+            return
+        self._accepted(Transport(self._loop, self._flusher, sock, address, self.limits.send_buffer))
+
+    def close(self) -> None:
+        """Accept nothing more."""
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock.fileno())
+            self._sock.close()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+
+class _ProxiedConnection:
+    """Reads the PROXY header, and not a byte more: what follows may be TLS, which OpenSSL reads from the socket itself."""
+
+    def __init__(self, listener: Listener, sock: socket.socket, proxy_address: str) -> None:
+        self._listener = listener
+        self._sock = sock
+        self._proxy_address = proxy_address
+        loop = listener.loop
+        self._timer = loop.call_later(_PROXY_SECONDS, self._drop)
+        loop.add_reader(sock.fileno(), self._on_readable)
+
+    def _on_readable(self) -> None:
+        try:
+            peeked = self._sock.recv(proxy.MOST, socket.MSG_PEEK)
+            header = proxy.parse(peeked) if peeked else None
+            if header is None:
+                if not peeked:
+                    self._drop()
+                    return
+                # Incomplete: take what is there off the readiness report by waiting for more than this.
+                self._wait_for(len(peeked) + 1)
+                return
+            self._sock.recv(header.length)
+            self._wait_for(1)
+        except BlockingIOError:
+            return
+        except (OSError, proxy.ProxyError) as err:
+            log.warning("a connection from the proxy %s is dropped: %s", self._proxy_address, err)
+            self._drop()
+            return
+        self._forget()
+        self._listener.hand_on(self._sock, header.address or self._proxy_address)
+
+    def _wait_for(self, count: int) -> None:
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+
+    def _forget(self) -> None:
+        self._timer.cancel()
+        self._listener.loop.remove_reader(self._sock.fileno())
+
+    def _drop(self) -> None:
+        self._forget()
+        self._sock.close()
+
+
+def _unmapped(address: str) -> str:
+    return address.removeprefix("::ffff:") if address.startswith("::ffff:") and "." in address else address
+
+
+def _bind(host: str, port: int, reuse_port: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
+        sock.setblocking(False)
+        sock.bind((host, port))
+        sock.listen(_BACKLOG)
+    except OSError as err:
+        sock.close()
+        raise UserError(_explain(err, host, port)) from err
+    return sock
+
+
+def _explain(err: OSError, host: str, port: int) -> str:
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    match err.errno:
+        case errno.EADDRINUSE:
+            return f"cannot listen on {where}: the port is in use; stop the other program or choose another port in [listen]"
+        case errno.EACCES:
+            return f"cannot listen on {where}: ports below 1024 need a privilege; choose a higher port in [listen]"
+        case errno.EADDRNOTAVAIL:
+            return f"cannot listen on {where}: this machine does not have the address; change it in [listen]"
+        case _:
+            return f"cannot listen on {where}: {err.strerror or err}"

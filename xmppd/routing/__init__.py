@@ -1,0 +1,1 @@
+"""Where a stanza goes, and through which stages."""

@@ -1,0 +1,1 @@
+"""Bound resources and the accounts they belong to."""

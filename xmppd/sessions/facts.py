@@ -1,0 +1,81 @@
+"""Facts: things that have happened, as types. Listeners have no order and no return value, and must not fail each other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from xmppd.jid import Jid
+from xmppd.storage.interfaces import RosterUpdate
+
+if TYPE_CHECKING:
+    from xmppd.sessions.account import Account
+    from xmppd.sessions.session import Session
+
+log = logging.getLogger("xmppd.facts")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionBound:
+    """A resource was bound."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class SessionGone:
+    """A session has ended; it is no longer among its account's resources."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class BecameAvailable:
+    """A resource sent its initial presence; ``priority`` is on the session."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class BecameUnavailable:
+    """A resource that was available is not any more."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class RosterChanged:
+    """A roster item of ``account`` (bare) changed and is committed."""
+
+    account: Jid
+    update: RosterUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDeleted:
+    """The account ``jid`` (bare) is no more."""
+
+    jid: Jid
+    account: Account | None
+
+
+F = TypeVar("F")
+
+
+class Facts:
+    """Tells listeners what happened."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[type[Any], list[Callable[[Any], None]]] = {}
+
+    def on(self, kind: type[F], listener: Callable[[F], None]) -> None:
+        self._listeners.setdefault(kind, []).append(listener)
+
+    def tell(self, fact: object) -> None:
+        for listener in self._listeners.get(type(fact), ()):
+            try:
+                listener(fact)
+            except Exception:
+                log.exception("a listener failed on %s", type(fact).__name__)

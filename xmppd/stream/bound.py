@@ -1,0 +1,46 @@
+"""A client's stream once its resource is bound: stanzas in, with no parser held between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xmppd.xml.parser import Event, ParserLimits, StreamParser
+from xmppd.xml.pool import ParserPool
+
+
+class BoundStream:
+    """Parses the rest of one stream. With a pool it borrows a parser while a stanza is incomplete; without, it keeps its own."""
+
+    __slots__ = ("_parser", "_pool")
+
+    def __init__(self, parser: StreamParser, pool: ParserPool | None, limits: ParserLimits) -> None:
+        """``parser`` read the header; ``pool`` is None when that was not the standard one."""
+        parser.limits = limits
+        self._pool = pool
+        self._parser: StreamParser | None = parser
+        if pool is not None and pool.give_back(parser):
+            self._parser = None
+
+    def feed(self, data: bytes) -> Sequence[Event]:
+        """The events that ``data`` completes, in order."""
+        parser = self._parser
+        pool = self._pool
+        if parser is not None:
+            events = parser.feed(data)
+            if pool is not None and pool.give_back(parser):
+                self._parser = None
+            return events
+        if not data.strip(b" \t\r\n"):
+            return ()  # RFC 6120#4.6.1: whitespace keepalive
+        assert pool is not None
+        parser = pool.borrow()
+        events = parser.feed(data)
+        if not pool.give_back(parser):
+            self._parser = parser
+        return events
+
+    def close(self) -> None:
+        """The stream is over; free what it holds."""
+        if self._parser is not None:
+            self._parser.close()
+            self._parser = None
