@@ -6,7 +6,8 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from functools import lru_cache
+from typing import Final
 
 from xmppd.jid import Jid
 from xmppd.storage.interfaces import (
@@ -22,7 +23,11 @@ from xmppd.storage.interfaces import (
 from xmppd.storage.sqlite.database import Database
 from xmppd.storage.sqlite.rows import address, array
 
-_SUBSCRIPTIONS = {subscription.value: subscription for subscription in Subscription}
+_Row = tuple[str, str, str, str, int, int, bytes | None, int]
+
+_CACHED_LENGTH: Final = 256  # longer lists of groups are not cached: they must not fill memory
+_NO_GROUPS: Final[tuple[str, ...]] = ()
+_SUBSCRIPTIONS: Final = {subscription.value: subscription for subscription in Subscription}
 
 
 class SqliteRosters(RosterStore):
@@ -41,8 +46,7 @@ class SqliteRosters(RosterStore):
                 " FROM roster_items WHERE owner = ? ORDER BY contact",
                 (owner,),
             )
-            items = [_item(address(row[0]), row) for row in rows]
-            return Roster(version[0], {item.jid: item for item in items})
+            return Roster(version[0], {item.jid: item for item in map(_item, rows)})
 
         return await self._database.read(work)
 
@@ -95,21 +99,31 @@ def _get(connection: sqlite3.Connection, owner: int, contact: Jid) -> RosterItem
         " FROM roster_items WHERE owner = ? AND contact = ?",
         (owner, str(contact)),
     ).fetchone()
-    return None if row is None else _item(contact, row)
+    return None if row is None else _item(row)
 
 
-def _item(jid: Jid, row: tuple[Any, ...]) -> RosterItem:
-    _, name, groups, subscription, ask, approved, request, listed = row
+def _item(row: _Row) -> RosterItem:
+    contact, name, groups, subscription, ask, approved, request, listed = row
     return RosterItem(
-        jid,
+        address(contact),
         name,
-        () if groups == "[]" else tuple(json.loads(groups)),
+        _NO_GROUPS if groups == "[]" else _groups(groups),
         _SUBSCRIPTIONS[subscription],
-        bool(ask),
-        bool(approved),
+        ask == 1,
+        approved == 1,
         request,
-        bool(listed),
+        listed == 1,
     )
+
+
+def _groups(text: str) -> tuple[str, ...]:
+    return _cached_groups(text) if len(text) <= _CACHED_LENGTH else tuple(json.loads(text))
+
+
+@lru_cache(maxsize=4096)
+def _cached_groups(text: str) -> tuple[str, ...]:
+    """The same few groups stand in many items: parsed once, and one tuple for all of them."""
+    return tuple(json.loads(text))
 
 
 def _require_room(connection: sqlite3.Connection, owner: int, item: RosterItem, limit: int) -> None:

@@ -75,7 +75,7 @@ CREATE TABLE offline_messages (
     expires REAL,                          -- NULL: never
     stanza BLOB NOT NULL,
     PRIMARY KEY (owner, id)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX offline_messages_expires ON offline_messages (expires) WHERE expires IS NOT NULL;
 
