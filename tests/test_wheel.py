@@ -34,10 +34,14 @@ BUILT_FROM = (
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
+def clean() -> dict[str, str]:
+    """The environment variables without those that lead back to this environment."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
+
+
 def run(*command: str | Path, cwd: Path) -> str:
     """What `command` prints, run in `cwd` and seeing nothing of this environment; fails the test if it fails."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    result = subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=cwd, env=clean(), capture_output=True, text=True, check=False)
     assert result.returncode == 0, f"{command} exited {result.returncode}:\n{result.stdout}\n{result.stderr}"
     return result.stdout
 
@@ -103,12 +107,17 @@ def test_the_server_of_the_wheel_starts_and_ends(program: Path, tmp_path: Path) 
         encoding="utf-8",
     )
     server = subprocess.Popen(
-        [program, "serve", "-c", site / "test.toml"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        [program, "serve", "-c", site / "test.toml"],
+        cwd=tmp_path,
+        env=clean(),
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert server.stdout is not None
     with server, server.stdout as said:
         try:
-            ready = next(line for line in said if line.startswith("ready "))
+            ready = next((line for line in said if line.startswith("ready ")), "")
+            assert ready, "the server ended before it was ready; stderr says why"
             ports = dict(part.split("=127.0.0.1:") for part in ready.split()[1:])
             assert ports.keys() == {"c2s", "c2s_tls", "http"}
             assert "0" not in ports.values()
