@@ -12,6 +12,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from xmppd.accounts import AccountService
+from xmppd.auth.passwords import Passwords
 from xmppd.clock import Clock
 from xmppd.config import Config
 from xmppd.errors import ConfigError
@@ -70,29 +72,14 @@ class Core:
     directory: Directory
     router: Router
     disco: Disco
-    services: Services
+    administration: AccountService
+    passwords: Passwords
     # where registrations go
     iqs: IqTable
     pipeline: Pipeline
     offers: Offers
     messages: Messages
     inbound: ClientStanzas
-
-
-class Services:
-    """Services of the core by their class, for the few extensions that need more than ``Core`` names."""
-
-    def __init__(self, services: Iterable[object] = ()) -> None:
-        self._services = {type(service): service for service in services}
-
-    def add(self, service: object) -> None:
-        self._services[type(service)] = service
-
-    def get(self, kind: type[F]) -> F:
-        """The service of class ``kind``."""
-        service = self._services[kind]
-        assert isinstance(service, kind)
-        return service
 
 
 @dataclass(slots=True)

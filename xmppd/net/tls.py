@@ -17,8 +17,12 @@ class ServerTls:
     certificate: bytes
 
 
-def load(certificate: Path, key: Path) -> ServerTls:
-    """TLS 1.2 and 1.3 with the PEM chain in ``certificate``; ``ConfigError`` names the file and what is wrong with it."""
+def load(certificate: Path, key: Path | None) -> ServerTls:
+    """TLS 1.2 and 1.3 with the PEM chain in ``certificate``; ``key`` None: it is in the same file.
+
+    ``ConfigError`` names the file and what is wrong with it.
+    """
+    key = key or certificate
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # RFC 7590#3, RFC 9325#4.2: forward secrecy and authenticated encryption only
@@ -50,7 +54,7 @@ def load(certificate: Path, key: Path) -> ServerTls:
 class Certificates:
     """The certificate that new connections get. ``reload`` replaces it; a bad file leaves the old one in force."""
 
-    def __init__(self, certificate: Path, key: Path) -> None:
+    def __init__(self, certificate: Path, key: Path | None) -> None:
         self._paths = certificate, key
         self.current = load(certificate, key)
 

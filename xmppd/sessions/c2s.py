@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from xmppd import ns
 from xmppd.auth.channel_binding import tls_server_end_point
 from xmppd.auth.sasl import Authenticator, Challenge, Exchange, Security, decode_base64
-from xmppd.auth.scram import encode_base64
+from base64 import b64encode
 from xmppd.clock import Clock, Timer
 from xmppd.errors import SaslError, StanzaError, StreamError
 from xmppd.ids import Ids
@@ -26,7 +26,7 @@ from xmppd.sessions.accounts import Accounts
 from xmppd.sessions.directory import Directory
 from xmppd.sessions.offers import Offers, StreamInfo
 from xmppd.sessions.session import Inbound, Session
-from xmppd.stanza import error_element
+from xmppd.stanza import Iq, error_element
 from xmppd.stream import wire
 from xmppd.stream.bound import BoundStream
 from xmppd.stream.negotiation import (
@@ -96,8 +96,8 @@ class ClientConnection:
     """Receives from one transport and is the ``Link`` of one session."""
 
     __slots__ = (
-        "_bytes_left", "_direct_tls", "_held", "_negotiation", "_refilled", "_server", "_session", "_stanzas_left", "_stream",
-        "_timer", "_tls", "_transport", "_wake", "__weakref__", "heard",
+        "_bytes_left", "_direct_tls", "_negotiation", "_refilled", "_server", "_session", "_stanzas_left", "_stream",
+        "_timer", "_tls", "_transport", "_wake", "heard", "silent",
     )  # fmt: skip
 
     def __init__(self, server: ClientServer, transport: Transport, *, direct_tls: bool) -> None:
@@ -109,11 +109,11 @@ class ClientConnection:
         self._session: Session | None = None
         self._tls: ServerTls | None = None
         self._wake: asyncio.Future[None] | None = None
-        self._held: list[bytes] | None = None  # what came while the rate limit made the client wait
         self._bytes_left = float(server.limits.burst_bytes)
         self._stanzas_left = float(server.limits.burst_stanzas)
         self._refilled = server.clock.monotonic()
-        self.heard = True
+        self.heard = True  # since the keepalive looked last
+        self.silent = 0  # how often it looked in vain
         self._timer: Timer | None = None
         if server.limits.handshake_seconds:
             self._timer = server.clock.call_later(server.limits.handshake_seconds, self._too_slow)
@@ -259,10 +259,10 @@ class ClientConnection:
             negotiation.failed(err)
             return None
         if isinstance(outcome, Challenge):
-            negotiation.challenge(encode_base64(outcome.data).decode())
+            negotiation.challenge(b64encode(outcome.data).decode())
             return exchange
         final = outcome.data
-        negotiation.succeeded(outcome.jid, None if final is None else encode_base64(final).decode() or "=")
+        negotiation.succeeded(outcome.jid, None if final is None else b64encode(final).decode() or "=")
         return None
 
     async def _early_iq(self, negotiation: Negotiation, iq: Element) -> None:
@@ -434,6 +434,23 @@ class ClientConnection:
             self._transport.close()
         else:
             self._end(wire.stream_error(error))
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._transport.abort()
+
+    def ping(self) -> None:
+        """Ask the client whether it is still there (XEP-0199)."""
+        session = self._session
+        if session is not None:
+            ping = Element("ping", "urn:xmpp:ping")
+            domain = Jid(None, session.jid.domain)
+            self.write(Iq(type="get", sender=domain, to=session.jid, id=self._server.ids.token(), children=[ping]).wire())
+
+    def give_up(self) -> None:
+        """The client has not answered."""
+        if self._session is not None:
+            self.fail(StreamError("connection-timeout", "no sign of life"))
 
     def _end(self, last: bytes) -> None:
         self._transport.write(last)

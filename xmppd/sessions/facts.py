@@ -58,7 +58,6 @@ class AccountDeleted:
     """The account ``jid`` (bare) is no more."""
 
     jid: Jid
-    account: Account | None
 
 
 F = TypeVar("F")

@@ -1,0 +1,32 @@
+"""What a running server does when accounts are changed by whoever administers them."""
+
+from __future__ import annotations
+
+from xmppd.accounts import AccountEvents
+from xmppd.errors import StreamError
+from xmppd.jid import Jid
+from xmppd.sessions.accounts import Accounts
+from xmppd.sessions.directory import Directory
+from xmppd.sessions.facts import AccountDeleted, Facts
+from xmppd.storage.interfaces import AccountRecord
+
+
+class LiveAccounts(AccountEvents):
+    """Ends sessions and drops caches before a change is reported as done."""
+
+    def __init__(self, accounts: Accounts, directory: Directory, facts: Facts) -> None:
+        self._accounts = accounts
+        self._directory = directory
+        self._facts = facts
+
+    async def on_changed(self, jid: Jid) -> None:
+        self._directory.kick(jid, StreamError("reset", "the password was changed"))
+        self._accounts.forget(jid)
+
+    async def on_deleting(self, account: AccountRecord) -> None:
+        self._directory.kick(account.jid, StreamError("not-authorized", "the account was deleted"))
+
+    async def on_deleted(self, jid: Jid) -> None:
+        self._directory.kick(jid, StreamError("not-authorized", "the account was deleted"))
+        self._facts.tell(AccountDeleted(jid))
+        self._accounts.forget(jid)

@@ -1,0 +1,233 @@
+"""The composition root of one node: builds everything that handles stanzas, without opening a port.
+
+``Server`` puts listeners around it; tests build several nodes in one process over an in-memory storage and a clock of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from xmppd.accounts import AccountService
+from xmppd.auth.passwords import Passwords
+from xmppd.auth.sasl import Authenticator
+from xmppd.auth.throttle import Throttle, ThrottleConfig
+from xmppd.clock import Clock, SystemClock
+from xmppd.cluster.interfaces import Bus, Registry
+from xmppd.cluster.local import LocalBus, LocalRegistry
+from xmppd.config import Config
+from xmppd.extension import Core, Extension, Setup, in_order
+from xmppd.ids import Ids, RandomIds
+from xmppd.im.administration import LiveAccounts
+from xmppd.im.inbound import ClientStanzas
+from xmppd.im.messages import Messages
+from xmppd.im.offline import Offline
+from xmppd.im.requests import Requests
+from xmppd.net.listener import ConnectionCounter
+from xmppd.net.tls import Certificates
+from xmppd.routing.disco import Disco
+from xmppd.routing.iq import IqTable
+from xmppd.routing.pipeline import Pipeline
+from xmppd.routing.router import Router
+from xmppd.sessions.accounts import Accounts
+from xmppd.sessions.c2s import ClientLimits, ClientServer
+from xmppd.sessions.directory import Directory
+from xmppd.sessions.facts import Facts
+from xmppd.sessions.keepalive import Keepalive
+from xmppd.sessions.offers import Offers
+from xmppd.storage.interfaces import Stores
+from xmppd.tasks import Tasks
+from xmppd.xml.parser import ParserLimits
+from xmppd.xml.pool import ParserPool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One node, ready for connections. ``aclose`` ends its background work; sessions are the server's to end before."""
+
+    core: Core
+    clients: ClientServer
+    administration: AccountService
+    keepalive: Keepalive
+    passwords: Passwords
+    setups: tuple[Setup, ...]
+
+    async def aclose(self) -> None:
+        self.keepalive.stop()
+        await self.core.tasks.aclose()
+        self.passwords.close()
+
+
+async def build(
+    config: Config,
+    stores: Stores,
+    extensions: Iterable[Extension[Any]],
+    *,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    name: str = "node",
+    bus: Bus | None = None,
+    registry: Registry | None = None,
+    certificates: Certificates | None = None,
+) -> Node:
+    """A node of the server that ``config`` describes, over ``stores``, with those of ``extensions`` that are enabled."""
+    clock = clock or SystemClock()
+    ids = ids or RandomIds()
+    bus = bus or LocalBus()
+    registry = registry or LocalRegistry(bus)
+    limits = config.limits
+    tasks, facts, pipeline, iqs, offers, disco = Tasks(), Facts(), Pipeline(), IqTable(), Offers(), Disco()
+
+    accounts = Accounts(stores.accounts, limits.cached_accounts)
+    directory = Directory(
+        name, accounts, registry, bus, facts, ids, resources_per_account=limits.resources_per_account
+    )
+    router = Router(config.domains, accounts, pipeline)
+
+    offline = Offline(
+        stores.offline, clock, tasks, facts, limit=limits.offline_messages, days=limits.offline_days
+    )
+    messages = Messages(offline)
+    presence = _presence()
+    requests = Requests(iqs, router, ids)
+    presence.directory = directory; presence.router = router
+    router.set_handlers(messages=messages, presence=presence, iqs=requests)
+    inbound = ClientStanzas(router, pipeline, presence)
+
+    passwords = Passwords(
+        config.auth.scram_iterations, threads=limits.password_hashes, waiting=limits.password_hashes_waiting
+    )
+    administration = AccountService(
+        stores, config.domains, passwords.hash, LiveAccounts(accounts, directory, facts), clock
+    )
+    core = Core(
+        config=config,
+        stores=stores,
+        clock=clock,
+        ids=ids,
+        tasks=tasks,
+        facts=facts,
+        accounts=accounts,
+        directory=directory,
+        router=router,
+        disco=disco,
+        administration=administration,
+        passwords=passwords,
+        iqs=iqs,
+        pipeline=pipeline,
+        offers=offers,
+        messages=messages,
+        inbound=inbound,
+    )
+    setups = tuple(_set_up(core, extension) for extension in in_order(_enabled(config, extensions)))
+
+    clients = ClientServer(
+        domains=config.domains,
+        certificates=certificates,
+        tls_required=config.tls.required,
+        limits=_client_limits(config),
+        authenticator=await _authenticator(config, stores, passwords, clock),
+        accounts=accounts,
+        directory=directory,
+        offers=offers,
+        inbound=inbound,
+        clock=clock,
+        ids=ids,
+        tasks=tasks,
+        counter=ConnectionCounter(),
+        pool=ParserPool(_client_limits(config).member),
+        connections=set(),
+    )
+    keepalive = Keepalive(
+        clients.connections, clock, after=limits.ping_after_seconds, timeout=limits.ping_timeout_seconds
+    )
+    return Node(
+        core=core,
+        clients=clients,
+        administration=administration,
+        keepalive=keepalive,
+        passwords=passwords,
+        setups=setups,
+    )
+
+
+def _enabled(config: Config, extensions: Iterable[Extension[Any]]) -> list[Extension[Any]]:
+    chosen: list[Extension[Any]] = []
+    for extension in extensions:
+        settings = config.extensions.get(extension.name)
+        enabled = settings.enabled if settings is not None else None
+        if extension.enabled if enabled is None else enabled:
+            chosen.append(extension)
+    return chosen
+
+
+def _set_up(core: Core, extension: Extension[Any]) -> Setup:
+    settings = core.config.extensions.get(extension.name)
+    setup = Setup(core, extension.name)
+    extension.setup(setup, settings.options if settings is not None else extension.config())
+    return setup
+
+
+async def _authenticator(config: Config, stores: Stores, passwords: Passwords, clock: Clock) -> Authenticator:
+    limits = config.limits
+    throttle = Throttle(
+        ThrottleConfig(
+            failures_per_login=limits.login_failures_per_account,
+            failures_per_address=limits.login_failures_per_address,
+            failures_per_account=limits.login_failures_per_account * 5,
+            window_seconds=limits.login_failure_window_seconds,
+        ),
+        clock,
+    )
+    return Authenticator(
+        stores.accounts,
+        passwords,
+        throttle,
+        secret=await stores.secrets.get("scram-decoy-salt"),
+        mechanisms=config.auth.mechanisms,
+        require_tls=config.tls.required,
+    )
+
+
+def _client_limits(config: Config) -> ClientLimits:
+    limits = config.limits
+    member = ParserLimits(
+        stanza_bytes=limits.stanza_bytes or _UNBOUNDED,
+        tag_bytes=limits.tag_bytes or _UNBOUNDED,
+        depth=limits.stanza_depth or _UNBOUNDED,
+        attributes=limits.stanza_attributes or _UNBOUNDED,
+    )
+    stranger_bytes = limits.unauthenticated_bytes or _UNBOUNDED
+    return ClientLimits(
+        stranger=ParserLimits(
+            stanza_bytes=min(stranger_bytes, member.stanza_bytes),
+            tag_bytes=min(stranger_bytes, member.tag_bytes),
+            depth=member.depth,
+            attributes=member.attributes,
+        ),
+        member=member,
+        handshake_seconds=limits.handshake_seconds,
+        bytes_per_second=limits.bytes_per_second,
+        burst_bytes=limits.burst_bytes or limits.bytes_per_second,
+        stanzas_per_second=limits.stanzas_per_second,
+        burst_stanzas=limits.burst_stanzas or limits.stanzas_per_second,
+    )
+
+
+_UNBOUNDED = 2**62
+
+
+class _presence:
+    def send(self, session, presence):
+        from xmppd.sessions.session import Session
+        from xmppd.stanza import Presence
+        if presence.to is None:
+            session.account
+            self.directory.set_presence(session, presence if presence.type == "" else None)
+            return None
+        return self.router.route(presence, session)
+    def accept(self, stanza, account, session):
+        for r in account.available(): r.deliver(stanza)
+    def accept_stranger(self, s, se): return None
+    def accept_server(self, s, se): return None

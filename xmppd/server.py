@@ -1,0 +1,131 @@
+"""A running server: a node with its listeners, from configuration to the last closed stream."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from xmppd.config import Address, Config
+from xmppd.errors import ConfigError, StreamError
+from xmppd.extension import Extension
+from xmppd.http.app import application
+from xmppd.http.listener import HttpListener
+from xmppd.net.listener import Listener, ListenerLimits
+from xmppd.net.tls import Certificates
+from xmppd.net.transport import Flusher, Transport
+from xmppd.node import Node, build
+from xmppd.storage.interfaces import Stores
+
+log = logging.getLogger("xmppd.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The addresses that accept connections, with the ports that the system chose for 0."""
+
+    c2s: tuple[Address, ...] = ()
+    c2s_tls: tuple[Address, ...] = ()
+    http: tuple[Address, ...] = ()
+
+
+class Server:
+    """``start`` once, ``stop`` once. The storage belongs to whoever opened it."""
+
+    def __init__(self, config: Config, stores: Stores, extensions: Iterable[Extension[Any]]) -> None:
+        self._config = config
+        self._stores = stores
+        self._extensions = tuple(extensions)
+        self._listeners: list[Listener] = []
+        self._http: HttpListener | None = None
+        self._certificates: Certificates | None = None
+        self._accepting = False
+        self.node: Node | None = None
+
+    async def start(self) -> Listening:
+        """Open every listener; ``UserError`` or ``ConfigError`` names what is in the way, and nothing is left open."""
+        config = self._config
+        self._certificates = _certificates(config)
+        self.node = await build(config, self._stores, self._extensions, certificates=self._certificates)
+        try:
+            listening = await self._listen(self.node)
+        except BaseException:
+            await self.stop()
+            raise
+        self.node.keepalive.start()
+        self._accepting = True
+        return listening
+
+    async def _listen(self, node: Node) -> Listening:
+        loop = asyncio.get_running_loop()
+        flusher = Flusher(loop)
+        limits = self._config.limits
+        listener_limits = ListenerLimits(
+            per_address=limits.connections_per_address, send_buffer=limits.send_buffer_bytes or _UNBOUNDED
+        )
+
+        def listen(addresses: Iterable[Address], accepted: Callable[[Transport], None]) -> tuple[Address, ...]:
+            bound = []
+            for address in addresses:
+                listener = Listener(
+                    loop,
+                    flusher,
+                    address.host,
+                    address.port,
+                    accepted,
+                    limits=listener_limits,
+                    counter=node.clients.counter,
+                    trusted=self._config.listen.proxy_protocol,
+                )
+                self._listeners.append(listener)
+                bound.append(Address(listener.host, listener.port))
+            return tuple(bound)
+
+        c2s = listen(self._config.listen.c2s, node.clients.accept_starttls)
+        c2s_tls = listen(self._config.listen.c2s_tls, node.clients.accept_tls)
+        http = []
+        if self._config.listen.http:
+            self._http = HttpListener(application(lambda: self._accepting))
+            for address in self._config.listen.http:
+                http.append(Address(*await self._http.listen(address.host, address.port)))
+        return Listening(c2s, c2s_tls, tuple(http))
+
+    async def reload(self, config: Config) -> None:
+        """Take over what may change while running: certificates. Nobody is disconnected; ``ConfigError`` changes nothing."""
+        if self._certificates is not None:
+            self._certificates.reload()
+            log.info("certificates reloaded")
+
+    async def stop(self) -> None:
+        """Accept nothing more, end every stream with ``system-shutdown``, finish what was begun."""
+        self._accepting = False
+        for listener in self._listeners:
+            listener.close()
+        node = self.node
+        if node is not None:
+            connections = node.clients.connections
+            for connection in tuple(connections):
+                connection.fail(StreamError("system-shutdown", "the server is stopping"))
+            deadline = node.core.clock.monotonic() + self._config.limits.shutdown_seconds
+            while connections and node.core.clock.monotonic() < deadline:
+                await asyncio.sleep(0.02)
+            for connection in tuple(connections):
+                connection.abort()
+            await node.aclose()
+        if self._http is not None:
+            await self._http.close()
+
+
+_UNBOUNDED = 2**62
+
+
+def _certificates(config: Config) -> Certificates | None:
+    if config.tls.certificate is not None:
+        return Certificates(config.tls.certificate, config.tls.key)
+    if config.listen.c2s_tls or (config.listen.c2s and config.tls.required):
+        raise ConfigError(
+            "[tls] certificate: it is missing, and clients need TLS; `xmppd init` makes one, or set [tls] certificate and key"
+        )
+    return None
