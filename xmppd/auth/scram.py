@@ -19,12 +19,11 @@ import hashlib
 import hmac
 import os
 import re
-from binascii import Error as Base64Error
-from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from xmppd.auth import base64
 from xmppd.auth.saslprep import prepare_password
 from xmppd.errors import SaslError
 from xmppd.storage.interfaces import Credentials, ScramHash, ScramKeys
@@ -161,7 +160,7 @@ class ScramServer:
         self._keys = keys
         self._nonce = first.nonce + nonce.encode()
         self._binding = first.header + binding
-        self.challenge = b"r=%b,s=%b,i=%d" % (self._nonce, encode_base64(keys.salt), keys.iterations)
+        self.challenge = b"r=%b,s=%b,i=%d" % (self._nonce, base64.encode(keys.salt), keys.iterations)
 
     def finish(self, message: bytes) -> bytes:
         """The server's signature if the client proved that it knows the password; ``SaslError`` otherwise."""
@@ -181,18 +180,14 @@ class ScramServer:
         fresh = hmac.compare_digest(nonce, self._nonce)
         if not (proven and bound and fresh):
             raise SaslError("not-authorized")
-        return b"v=" + encode_base64(hmac.digest(keys.server_key, signed, self._hash))
-
-
-def encode_base64(data: bytes) -> bytes:
-    return b2a_base64(data, newline=False)
+        return b"v=" + base64.encode(hmac.digest(keys.server_key, signed, self._hash))
 
 
 def _data(text: bytes) -> bytes:
     try:
-        return a2b_base64(text, strict_mode=True)
-    except Base64Error as err:
-        raise SaslError("malformed-request", f"not base64 in a SCRAM message: {err}") from err
+        return base64.decode(text)
+    except ValueError as err:
+        raise SaslError("malformed-request", f"in a SCRAM message: {err}") from err
 
 
 def _name(raw: bytes) -> str:

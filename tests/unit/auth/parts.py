@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import new, pbkdf2_hmac
+from hmac import digest
 from typing import cast
 
 from xmppd.auth.passwords import Passwords
@@ -137,15 +137,15 @@ class Client:
         if nonce is None:
             nonce = attributes["r"]
         assert attributes["r"].startswith(self.nonce)
-        salted = hashlib.pbkdf2_hmac(
+        salted = pbkdf2_hmac(
             self.hash, self.password.encode(), b64decode(attributes["s"]), int(attributes["i"])
         )
         bound = b64encode(self.header.encode() + self.binding).decode()
         unproven = f"c={bound},r={nonce}{self.extensions}"
         signed = f"{self.bare},{challenge.decode()},{unproven}".encode()
-        client_key = hmac.digest(salted, b"Client Key", self.hash)
-        mask = hmac.digest(hashlib.new(self.hash, client_key).digest(), signed, self.hash)
+        client_key = digest(salted, b"Client Key", self.hash)
+        mask = digest(new(self.hash, client_key).digest(), signed, self.hash)
         proof = bytes(a ^ b for a, b in zip(client_key, mask, strict=True))
-        server_key = hmac.digest(salted, b"Server Key", self.hash)
-        self.signature = b"v=" + b64encode(hmac.digest(server_key, signed, self.hash))
+        server_key = digest(salted, b"Server Key", self.hash)
+        self.signature = b"v=" + b64encode(digest(server_key, signed, self.hash))
         return f"{unproven},p={b64encode(proof).decode()}".encode()
