@@ -1,7 +1,7 @@
 """What the storage costs: `python -m benchmarks.storage [seconds per line]`.
 
-Each of N workers waits for its answer before it asks again. Appends are of 300 bytes, to a database file. CPU is that of
-the whole process: the event loop and both threads of the storage.
+Each of N workers waits for its answer before it asks again. Appends are of 300 bytes, to a database file. CPU is that
+of the whole process: the event loop and both threads of the storage.
 """
 
 from __future__ import annotations

@@ -1,0 +1,54 @@
+"""What the contract suite runs on, and what its tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from xmppd.jid import Jid
+from xmppd.storage.interfaces import RosterChange, RosterItem, Stores
+from xmppd.storage.open import open_stores
+
+
+class Engine(Protocol):
+    """One database; ``open`` may be called again after the stores were closed."""
+
+    def __init__(self, directory: Path) -> None: ...
+
+    async def open(self) -> Stores: ...
+
+
+class SqliteFile:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def open(self) -> Stores:
+        return await open_stores("sqlite:data/xmppd.db", self._directory)
+
+
+class SqliteMemory:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def open(self) -> Stores:
+        return await open_stores("sqlite::memory:", self._directory)
+
+
+DURABLE: dict[str, type[Engine]] = {"file": SqliteFile}
+ENGINES: dict[str, type[Engine]] = {**DURABLE, "memory": SqliteMemory}
+
+
+async def add_account(stores: Stores, address: str) -> int:
+    """Make an account without credentials; its id."""
+    (owner,) = await stores.accounts.create([(Jid.parse(address), {})], now=1_000.0)
+    return owner
+
+
+def put(owner: int, item: RosterItem) -> RosterChange:
+    """The change that stores `item`, whatever was there."""
+    return RosterChange(owner, item.jid, lambda _: item)
+
+
+def drop(owner: int, contact: Jid) -> RosterChange:
+    """The change that removes the item for `contact`."""
+    return RosterChange(owner, contact, lambda _: None)

@@ -1,0 +1,119 @@
+"""What holds for every method of every store: durability, cancelling, closing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.storage.parts import Engine, add_account, drop, put
+from xmppd.jid import Jid
+from xmppd.storage.interfaces import (
+    LastSeen,
+    RosterItem,
+    ScramHash,
+    ScramKeys,
+    StorageUnavailable,
+    Stores,
+    Subscription,
+    Vcard,
+)
+
+JULIET = Jid.parse("juliet@capulet.example")
+ROMEO = Jid.parse("romeo@montague.example")
+KEYS = {ScramHash.SHA1: ScramKeys(b"salt", 4096, b"stored", b"server")}
+
+
+async def test_what_was_stored_is_there_when_it_is_opened_again(durable: Engine) -> None:
+    async def everything(stores: Stores) -> list[object]:
+        return [
+            await stores.accounts.list(),
+            await stores.accounts.credentials(JULIET),
+            await stores.accounts.last_seen([JULIET]),
+            await stores.rosters.load(owner),
+            await stores.blocklists.load(owner),
+            await stores.private.get(owner, "storage", "storage:bookmarks"),
+            await stores.vcards.get(owner),
+            await stores.offline.load(owner, now=0),
+            await stores.offline.count(owner),
+            await stores.secrets.get("caps"),
+        ]
+
+    stores = await durable.open()
+    (owner,) = await stores.accounts.create([(JULIET, KEYS)], now=1)
+    await stores.accounts.set_last_seen(owner, LastSeen(2, "bye"))
+    await stores.rosters.update([put(owner, RosterItem(ROMEO, "Romeo", ("a",), Subscription.TO))])
+    await stores.blocklists.add(owner, [ROMEO], limit=0)
+    await stores.private.put(owner, [("storage", "storage:bookmarks", b"<storage/>")])
+    await stores.vcards.put(owner, Vcard(b"<vCard/>", "00"))
+    await stores.offline.append(owner, b"<message/>", limit=0, expires=9)
+    before = await everything(stores)
+    await stores.close()
+    for _ in range(2):
+        stores = await durable.open()
+        assert await everything(stores) == before
+        await stores.close()
+
+
+async def test_what_never_goes_back_does_not_after_opening_again(durable: Engine) -> None:
+    stores = await durable.open()
+    owner = await add_account(stores, str(JULIET))
+    message = await stores.offline.append(owner, b"<message/>", limit=0)
+    await stores.offline.discard(owner, [message])
+    await stores.rosters.update([put(owner, RosterItem(ROMEO)), drop(owner, ROMEO)])
+    gone = await add_account(stores, str(ROMEO))
+    await stores.accounts.delete(ROMEO)
+    await stores.close()
+    stores = await durable.open()
+    assert await stores.offline.append(owner, b"<message/>", limit=0) > message
+    assert (await stores.rosters.load(owner)).version == 2
+    assert await add_account(stores, str(ROMEO)) > gone
+    await stores.close()
+
+
+async def test_closing_first_does_what_was_asked_before(durable: Engine) -> None:
+    stores = await durable.open()
+    owner = await add_account(stores, str(JULIET))
+    appends = [asyncio.create_task(stores.offline.append(owner, b"x", limit=0)) for _ in range(1_000)]
+    await asyncio.sleep(0)  # all of them have asked
+    await stores.close()
+    ids = await asyncio.gather(*appends)
+    stores = await durable.open()
+    assert [message.id for message in await stores.offline.load(owner, now=0, limit=2_000)] == sorted(ids)
+    await stores.close()
+
+
+async def test_a_closed_storage_refuses_work_and_may_be_closed_again(engine: Engine) -> None:
+    stores = await engine.open()
+    await asyncio.gather(stores.close(), stores.close())
+    await stores.close()
+    with pytest.raises(StorageUnavailable, match="closed"):
+        await stores.accounts.get(JULIET)
+    with pytest.raises(StorageUnavailable, match="closed"):
+        await stores.accounts.create([(JULIET, KEYS)], now=0)
+
+
+async def test_cancelling_abandons_the_result_only(stores: Stores, owner: int) -> None:
+    for _ in range(10):
+        appends = [asyncio.create_task(stores.offline.append(owner, b"x", limit=0)) for _ in range(20)]
+        loads = [asyncio.create_task(stores.rosters.load(owner)) for _ in range(20)]
+        await asyncio.sleep(0)
+        for task in (*appends[::2], *loads[::2]):
+            task.cancel()
+        results = await asyncio.gather(*appends, *loads, return_exceptions=True)
+        assert [isinstance(result, asyncio.CancelledError) for result in results] == [True, False] * 20
+    assert await stores.offline.count(owner) == 200
+
+
+async def test_what_was_written_is_read(stores: Stores, owner: int) -> None:
+    """Whoever got the answer to a write sees it in every read from then on."""
+
+    async def write_and_read(number: int) -> None:
+        contact = Jid(f"c{number}", "a.example")
+        (update,) = await stores.rosters.update([put(owner, RosterItem(contact))])
+        roster = await stores.rosters.load(owner)
+        assert contact in roster.items
+        assert roster.version >= update.version
+
+    for round_ in range(10):
+        await asyncio.gather(*(write_and_read(round_ * 20 + number) for number in range(20)))
