@@ -1,7 +1,8 @@
 """How an extension describes itself and registers what it does (DESIGN 8).
 
-A module in ``xmppd/extensions`` ends with ``EXTENSION = Extension(...)``. Its ``setup`` gets a ``Setup`` and lists every registration; what
-the core needs of the module, the reference documentation and the DOAP come from nowhere else.
+A module in ``xmppd/extensions`` ends with ``EXTENSION = Extension(...)``. Its ``setup`` gets a ``Setup`` and
+lists every registration; what the core needs of the module, the reference documentation and the DOAP come
+from nowhere else.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class NoOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Extension(Generic[C]):
     """``name`` is the one in ``[extensions.NAME]``; ``xep`` and ``version`` are what the module implements.
 
-    ``enabled``: whether it is on where the configuration is silent. ``requires``: names of extensions that have to be set up before.
+    ``enabled``: whether it is on where the configuration is silent. ``requires``: names of extensions that
+    have to be set up before.
     """
 
     name: str
@@ -105,15 +107,17 @@ class Setup:
         self.core.disco.form(at, form)
 
     def iq(
-        self, type: Literal["get", "set"], payload: type[P], handler: Handler[P], at: Sequence[At] = (At.SERVER,)
+        self,
+        type: Literal["get", "set"],
+        payload: type[P],
+        handler: Handler[P],
+        at: Sequence[At] = (At.SERVER,),
     ) -> None:
         """Answer requests with ``payload`` that are addressed to one of ``at``."""
         self.core.iqs.add(type, payload, handler, at, self.owner)
         self.described.append(f"iq {type} {payload.TAG.name} ({payload.TAG.ns})")
 
-    def stage(
-        self, stage: Stage, handler: StageHandler[Any], kinds: Sequence[type[Stanza]] = KINDS
-    ) -> None:
+    def stage(self, stage: Stage, handler: StageHandler[Any], kinds: Sequence[type[Stanza]] = KINDS) -> None:
         """Judge stanzas of ``kinds`` at ``stage``."""
         for kind in kinds:
             self.core.pipeline.add(stage, kind, handler, self.owner)
@@ -154,7 +158,9 @@ def in_order(extensions: Iterable[Extension[Any]]) -> list[Extension[Any]]:
         if not ready:
             name, extension = next(iter(waiting.items()))
             missing = ", ".join(sorted(set(extension.requires) - done))
-            raise ConfigError(f"[extensions.{name}] needs {missing}: enable it, or set enabled = false for {name}")
+            raise ConfigError(
+                f"[extensions.{name}] needs {missing}: enable it, or set enabled = false for {name}"
+            )
         for extension in ready:
             ordered.append(extension)
             done.add(extension.name)

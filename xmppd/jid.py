@@ -10,7 +10,6 @@ import re
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
-from xml.sax.saxutils import quoteattr
 
 import idna
 from precis_i18n import get_profile
@@ -108,14 +107,23 @@ class Jid:
         return Jid, (self.local, self.domain, self.resource)
 
 
+_NO_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_PLAIN: Final = re.compile("[ !#-%(-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*").fullmatch
+_ESCAPES: Final = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+)
+
+
+def only_xml(text: str) -> str:
+    """``text`` with U+FFFD for each character that XML cannot hold (XML 1.0#2.2)."""
+    return _NO_XML.sub("\ufffd", text)
+
+
 def escape_attribute(text: str) -> str:
-    """``text`` as it may stand between single quotes in XML, quotes not included."""
+    """``text`` as it may stand between single quotes in XML, quotes not included; see ``only_xml``."""
     if _PLAIN(text):
         return text
-    return quoteattr(text, {"'": "&apos;"})[1:-1].replace('"', "&quot;")
-
-
-_PLAIN: Final = re.compile(r"[^&<>\"'\n\r\t]*").fullmatch
+    return only_xml(text).translate(_ESCAPES)
 
 
 @lru_cache(maxsize=65536)

@@ -1,6 +1,7 @@
 """The composition root of one node: builds everything that handles stanzas, without opening a port.
 
-``Server`` puts listeners around it; tests build several nodes in one process over an in-memory storage and a clock of theirs.
+``Server`` puts listeners around it; tests build several nodes in one process over an in-memory storage and a
+clock of theirs.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ from xmppd.xml.pool import ParserPool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One node, ready for connections. ``aclose`` ends its background work; sessions are the server's to end before."""
+    """One node, ready for connections. ``aclose`` ends its background work; sessions are the server's to end
+    before.
+    """
 
     core: Core
     clients: ClientServer
@@ -71,7 +74,9 @@ async def build(
     registry: Registry | None = None,
     certificates: Certificates | None = None,
 ) -> Node:
-    """A node of the server that ``config`` describes, over ``stores``, with those of ``extensions`` that are enabled."""
+    """A node of the server that ``config`` describes, over ``stores``, with those of ``extensions`` that are
+    enabled.
+    """
     clock = clock or SystemClock()
     ids = ids or RandomIds()
     bus = bus or LocalBus()
@@ -91,7 +96,8 @@ async def build(
     messages = Messages(offline)
     presence = _presence()
     requests = Requests(iqs, router, ids)
-    presence.directory = directory; presence.router = router
+    presence.directory = directory
+    presence.router = router
     router.set_handlers(messages=messages, presence=presence, iqs=requests)
     inbound = ClientStanzas(router, pipeline, presence)
 
@@ -220,14 +226,19 @@ _UNBOUNDED = 2**62
 
 class _presence:
     def send(self, session, presence):
-        from xmppd.sessions.session import Session
-        from xmppd.stanza import Presence
+
         if presence.to is None:
             session.account
             self.directory.set_presence(session, presence if presence.type == "" else None)
             return None
         return self.router.route(presence, session)
+
     def accept(self, stanza, account, session):
-        for r in account.available(): r.deliver(stanza)
-    def accept_stranger(self, s, se): return None
-    def accept_server(self, s, se): return None
+        for r in account.available():
+            r.deliver(stanza)
+
+    def accept_stranger(self, s, se):
+        return None
+
+    def accept_server(self, s, se):
+        return None

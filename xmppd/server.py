@@ -45,7 +45,9 @@ class Server:
         self.node: Node | None = None
 
     async def start(self) -> Listening:
-        """Open every listener; ``UserError`` or ``ConfigError`` names what is in the way, and nothing is left open."""
+        """Open every listener; ``UserError`` or ``ConfigError`` names what is in the way, and nothing is left
+        open.
+        """
         config = self._config
         self._certificates = _certificates(config)
         self.node = await build(config, self._stores, self._extensions, certificates=self._certificates)
@@ -66,7 +68,9 @@ class Server:
             per_address=limits.connections_per_address, send_buffer=limits.send_buffer_bytes or _UNBOUNDED
         )
 
-        def listen(addresses: Iterable[Address], accepted: Callable[[Transport], None]) -> tuple[Address, ...]:
+        def listen(
+            addresses: Iterable[Address], accepted: Callable[[Transport], None]
+        ) -> tuple[Address, ...]:
             bound = []
             for address in addresses:
                 listener = Listener(
@@ -93,7 +97,9 @@ class Server:
         return Listening(c2s, c2s_tls, tuple(http))
 
     async def reload(self, config: Config) -> None:
-        """Take over what may change while running: certificates. Nobody is disconnected; ``ConfigError`` changes nothing."""
+        """Take over what may change while running: certificates. Nobody is disconnected; ``ConfigError``
+        changes nothing.
+        """
         if self._certificates is not None:
             self._certificates.reload()
             log.info("certificates reloaded")

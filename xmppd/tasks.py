@@ -33,6 +33,11 @@ class Tasks:
             self.failures += 1
             log.error("task %s failed", task.get_name(), exc_info=error)
 
+    @property
+    def running(self) -> tuple[asyncio.Task[Any], ...]:
+        """What has not ended yet."""
+        return tuple(self._running)
+
     async def aclose(self) -> None:
         """Cancel what still runs and wait until it has ended."""
         running = tuple(self._running)

@@ -1,6 +1,8 @@
-"""What a node needs of the others: a registry that knows every connected resource, and a bus that brings stanzas to the right node.
+"""What a node needs of the others: a registry that knows every connected resource, and a bus that brings
+stanzas to the right node.
 
-One process has the in-memory implementation (``local.py``); rules above this floor do not know how many nodes there are.
+One process has the in-memory implementation (``local.py``); rules above this floor do not know how many nodes
+there are.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from xmppd.stanza import Presence, Stanza
 
 @dataclass(frozen=True, slots=True)
 class ResourceEntry:
-    """One connected resource: ``jid`` is full, ``connection`` tells two sessions of one JID apart, ``traits`` is opaque here."""
+    """One connected resource: ``jid`` is full, ``connection`` tells two sessions of one JID apart, ``traits``
+    is opaque here.
+    """
 
     jid: Jid
     node: str
@@ -36,7 +40,9 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Displace:
-    """The session ``connection`` of ``jid`` has lost its name to a newer one elsewhere: end it with ``conflict``."""
+    """The session ``connection`` of ``jid`` has lost its name to a newer one elsewhere: end it with
+    ``conflict``.
+    """
 
     jid: Jid
     connection: str
@@ -91,7 +97,9 @@ class Registry(Protocol):
 
     @abstractmethod
     def update(self, entry: ResourceEntry) -> None:
-        """``entry`` has other presence, priority or traits. Without effect when the JID belongs to another connection."""
+        """``entry`` has other presence, priority or traits. Without effect when the JID belongs to another
+        connection.
+        """
 
     @abstractmethod
     def unbind(self, entry: ResourceEntry) -> None:

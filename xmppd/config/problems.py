@@ -49,9 +49,7 @@ def show(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        text = _PASSWORD.sub(r"\1***@", value)
-        text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+        text = quoted(_PASSWORD.sub(r"\1***@", value))
     elif isinstance(value, list):
         text = "[" + ", ".join(show(item) for item in value) + "]"
     elif isinstance(value, dict):
@@ -59,6 +57,16 @@ def show(value: object) -> str:
     else:
         text = str(value)
     return text if len(text) <= 100 else text[:97] + "..."
+
+
+def quoted(text: str) -> str:
+    """``text`` as a TOML string on one line."""
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(char if char.isprintable() else _escape(char) for char in text) + '"'
+
+
+def _escape(char: str) -> str:
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
 def near_miss(text: str, known: Iterable[str]) -> str:

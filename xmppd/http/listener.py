@@ -15,7 +15,9 @@ class HttpListener:
         self._ready = False
 
     async def listen(self, host: str, port: int) -> tuple[str, int]:
-        """Listen on ``host`` and ``port`` (0: any); the address that was bound. ``UserError`` names what is in the way."""
+        """Listen on ``host`` and ``port`` (0: any); the address that was bound. ``UserError`` names what is
+        in the way.
+        """
         if not self._ready:
             await self._runner.setup()
             self._ready = True

@@ -1,4 +1,6 @@
-"""What a client of ours sends: stamped, judged by the sender's stages, handed to the router (RFC 6120#8.1, #10.3)."""
+"""What a client of ours sends: stamped, judged by the sender's stages, handed to the router (RFC 6120#8.1,
+#10.3).
+"""
 
 from __future__ import annotations
 
@@ -87,17 +89,19 @@ class ClientStanzas:
             hook(message, session)
 
     def _answer(self, session: Session, element: Element, err: Exception) -> None:
-        """Tell the client that its stanza failed (RFC 6120#8.3); what is no ``StanzaError`` is a bug and is logged as such."""
+        """Tell the client that its stanza failed (RFC 6120#8.3); what is no ``StanzaError`` is a bug and is
+        logged as such.
+        """
         if isinstance(err, StanzaError):
             error = err
         elif isinstance(err, StorageUnavailable):
             log.error("storage: %s", err)
-            error = StanzaError("resource-constraint", "the server cannot store anything right now; try again later")
+            error = StanzaError(
+                "resource-constraint", "the server cannot store anything right now; try again later"
+            )
         else:
             self.failures += 1
-            log.error(
-                "a stanza of %s (id %r) failed", session.jid, element.attrs.get("id"), exc_info=err
-            )
+            log.error("a stanza of %s (id %r) failed", session.jid, element.attrs.get("id"), exc_info=err)
             error = StanzaError("internal-server-error")
         if element.attrs.get("type") in ("error", "result"):
             return  # RFC 6120#8.3.1
@@ -107,6 +111,10 @@ class ClientStanzas:
             by = session.jid.bare
         session.deliver(
             stanzas.KINDS[element.name](
-                type="error", sender=by, to=session.jid, id=element.attrs.get("id"), children=[error_element(error)]
+                type="error",
+                sender=by,
+                to=session.jid,
+                id=element.attrs.get("id"),
+                children=[error_element(error)],
             )
         )

@@ -11,8 +11,9 @@ full, else: nobody reachable bounce   keep     bounce     drop      drop
 full, else                   bounce   all      bounce     drop      drop
 ===========================  =======  =======  =========  ========  ======
 
-*Reachable* resources are available with a priority that is not negative; *all* are all of these, not only the most available: people
-expect a message on every device. *keep* is XEP-0160. The recipient's address is left as the sender wrote it (RFC 6121#8.5.2.1.1).
+*Reachable* resources are available with a priority that is not negative; *all* are all of these, not only the
+most available: people expect a message on every device. *keep* is XEP-0160. The recipient's address is left
+as the sender wrote it (RFC 6121#8.5.2.1.1).
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class Messages:
         offline.set_delivery(self.deliver)
 
     def after_received(self, hook: Received) -> None:
-        """Call ``hook`` with each message to a local account and the resources that got it, once it was delivered."""
+        """Call ``hook`` with each message to a local account and the resources that got it, once it was
+        delivered.
+        """
         self._received.append(hook)
 
     def accept(self, stanza: Stanza, account: Account, session: Session | None) -> Waiting:
@@ -54,7 +57,9 @@ class Messages:
             if type != "chat":
                 raise StanzaError("service-unavailable")  # RFC 6121#8.5.3.2.1
         if type == "groupchat":
-            raise StanzaError("service-unavailable")  # RFC 6121#8.5.2.1.1: only a room sends these, to full JIDs
+            raise StanzaError(
+                "service-unavailable"
+            )  # RFC 6121#8.5.2.1.1: only a room sends these, to full JIDs
         if type == "error":
             return None
         resources = account.reachable()

@@ -1,11 +1,12 @@
 """Messages for people who are not there (XEP-0160): kept in the storage, delivered when somebody comes back.
 
-Order is kept (I5): from the moment a message for an account is on its way into the storage until everything kept has been delivered, the
-account is *busy*, and further messages go through the storage too, behind those before them. A message that comes while
-resources are reachable is *live*: when its turn comes it is delivered as any other, to all of them.
+Order is kept (I5): from the moment a message for an account is on its way into the storage until everything
+kept has been delivered, the account is *busy*, and further messages go through the storage too, behind those
+before them. A message that comes while resources are reachable is *live*: when its turn comes it is delivered
+as any other, to all of them.
 
-A message is forgotten only after the socket took it; a client that is cut off before gets it again (at least once; stream
-management makes it exactly once).
+A message is forgotten only after the socket took it; a client that is cut off before gets it again (at least
+once; stream management makes it exactly once).
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class _Work:
 
 
 class Offline:
-    """Keeps messages and delivers them when a resource of the account becomes available with a priority that is not negative."""
+    """Keeps messages and delivers them when a resource of the account becomes available with a priority that
+    is not negative.
+    """
 
     def __init__(
         self,
@@ -91,7 +94,9 @@ class Offline:
         return account.id in self._busy
 
     async def keep(self, message: Message, account: Account, *, live: bool = False) -> None:
-        """Store ``message``; returns when it is durable. ``service-unavailable`` if there is no room (XEP-0160)."""
+        """Store ``message``; returns when it is durable. ``service-unavailable`` if there is no room
+        (XEP-0160).
+        """
         work = self._busy.setdefault(account.id, _Work())
         work.arriving += 1
         now = self._clock.now()

@@ -53,7 +53,9 @@ class Requests:
         request = Request(iq, entry.payload.parse(payload), at, account, session)
         return self._answer(request, entry.handler, session)
 
-    async def _answer(self, request: Request[Payload], handler: Handler[Payload], session: Session | None) -> None:
+    async def _answer(
+        self, request: Request[Payload], handler: Handler[Payload], session: Session | None
+    ) -> None:
         outbox = Outbox()
         reply = request.iq.result(await handler(request, outbox))
         if session is not None:

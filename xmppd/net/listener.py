@@ -28,7 +28,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class ListenerLimits:
-    """``per_address``: connections at once from one IPv4 address or IPv6 /64 (0: any number). ``send_buffer``: see ``Transport``."""
+    """``per_address``: connections at once from one IPv4 address or IPv6 /64 (0: any number).
+    ``send_buffer``: see ``Transport``.
+    """
 
     per_address: int
     send_buffer: int
@@ -60,14 +62,17 @@ class ConnectionCounter:
 
 
 def _group(address: str) -> str:
-    """Who a human behind ``address`` is taken to be: the address itself, or its /64 (anybody has 2^64 IPv6 addresses)."""
+    """Who a human behind ``address`` is taken to be: the address itself, or its /64 (anybody has 2^64 IPv6
+    addresses).
+    """
     if ":" not in address:
         return address
     return str(ipaddress.IPv6Network((address.partition("%")[0], 64), strict=False))
 
 
 class Listener:
-    """Accepts on one address and gives each connection to ``accepted`` as a transport that is not started yet.
+    """Accepts on one address and gives each connection to ``accepted`` as a transport that is not started
+    yet.
 
     ``trusted`` networks are proxies whose connections start with a PROXY header.
     """
@@ -116,8 +121,13 @@ class Listener:
                 self.hand_on(sock, address)
 
     def _rest(self, err: OSError) -> None:
-        """Out of file descriptors: stop accepting for a moment instead of spinning; connections wait in the backlog."""
-        log.error("cannot accept connections: %s; raise the limit of open files (ulimit -n)", os.strerror(err.errno or 0))
+        """Out of file descriptors: stop accepting for a moment instead of spinning; connections wait in the
+        backlog.
+        """
+        log.error(
+            "cannot accept connections: %s; raise the limit of open files (ulimit -n)",
+            os.strerror(err.errno or 0),
+        )
         self._loop.remove_reader(self._sock.fileno())
         self._loop.call_later(_OUT_OF_FILES_SECONDS, self._resume)
 
@@ -144,7 +154,9 @@ class Listener:
 
 
 class _ProxiedConnection:
-    """Reads the PROXY header, and not a byte more: what follows may be TLS, which OpenSSL reads from the socket itself."""
+    """Reads the PROXY header, and not a byte more: what follows may be TLS, which OpenSSL reads from the
+    socket itself.
+    """
 
     def __init__(self, listener: Listener, sock: socket.socket, proxy_address: str) -> None:
         self._listener = listener

@@ -1,4 +1,6 @@
-"""The PROXY protocol, versions 1 and 2 (HAProxy's ``proxy-protocol.txt``), sans-IO: who really connects through a trusted proxy."""
+"""The PROXY protocol, versions 1 and 2 (HAProxy's ``proxy-protocol.txt``), sans-IO: who really connects
+through a trusted proxy.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ class ProxyError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """``length`` bytes of header; ``address`` is the client's IP address, None when the proxy speaks for itself."""
+    """``length`` bytes of header; ``address`` is the client's IP address, None when the proxy speaks for
+    itself.
+    """
 
     length: int
     address: str | None

@@ -27,7 +27,8 @@ def load(certificate: Path, key: Path | None) -> ServerTls:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # RFC 7590#3, RFC 9325#4.2: forward secrecy and authenticated encryption only
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!PSK")
-    # RFC 7590#3.3: no compression. XMPP streams are long and clients hardly ever resume TLS, so tickets only cost CPU and bytes.
+    # RFC 7590#3.3: no compression. XMPP streams are long and clients hardly ever resume TLS, so tickets only
+    # cost CPU and bytes.
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
@@ -52,7 +53,9 @@ def load(certificate: Path, key: Path | None) -> ServerTls:
 
 
 class Certificates:
-    """The certificate that new connections get. ``reload`` replaces it; a bad file leaves the old one in force."""
+    """The certificate that new connections get. ``reload`` replaces it; a bad file leaves the old one in
+    force.
+    """
 
     def __init__(self, certificate: Path, key: Path | None) -> None:
         self._paths = certificate, key

@@ -1,19 +1,21 @@
 """One connection's bytes: plain TCP or TLS over a non-blocking socket on the event loop's ``add_reader``.
 
-Why not asyncio's (or uvloop's) own transports: their TLS layer moves every byte through two memory BIOs and a protocol
-object, which costs twice the CPU per message and, in asyncio, 300 KB per idle connection. A non-blocking ``SSLSocket``
-lets OpenSSL read and write the socket itself.
+Why not asyncio's (or uvloop's) own transports: their TLS layer moves every byte through two memory BIOs and a
+protocol object, which costs twice the CPU per message and, in asyncio, 300 KB per idle connection. A
+non-blocking ``SSLSocket`` lets OpenSSL read and write the socket itself.
 
 Three rules make that right:
 
-- Reading takes at most ``READ_SIZE`` bytes per wake-up, which is the largest TLS record. OpenSSL reads no further than the record it
-  returns (read-ahead is off), and one ``recv`` of that size empties a record, so it never holds bytes that the kernel would not
-  report again: no loop until ``SSLWantRead``, and a fast sender gets no more than its turn.
-- ``recv`` may want to write and ``send`` to read (TLS key updates); either waits for the event it names and is then repeated.
+- Reading takes at most ``READ_SIZE`` bytes per wake-up, which is the largest TLS record. OpenSSL reads no
+  further than the record it returns (read-ahead is off), and one ``recv`` of that size empties a record, so
+  it never holds bytes that the kernel would not report again: no loop until ``SSLWantRead``, and a fast
+  sender gets no more than its turn.
+- ``recv`` may want to write and ``send`` to read (TLS key updates); either waits for the event it names and
+  is then repeated.
 - A ``send`` that would block must be repeated with the same bytes.
 
-Writes are joined per loop tick: ``write`` only notes the bytes and marks the connection dirty, and the node's ``Flusher`` sends them
-when the tick's other callbacks have run.
+Writes are joined per loop tick: ``write`` only notes the bytes and marks the connection dirty, and the node's
+``Flusher`` sends them when the tick's other callbacks have run.
 """
 
 from __future__ import annotations
@@ -64,7 +66,8 @@ class Flusher:
 class Transport:
     """A connected, non-blocking socket. It begins paused: nothing is read before ``resume_reading``.
 
-    ``limit`` bounds the bytes that wait for a peer that does not read. ``address`` is the peer's IP address as text.
+    ``limit`` bounds the bytes that wait for a peer that does not read. ``address`` is the peer's IP address
+    as text.
     """
 
     __slots__ = (
@@ -155,7 +158,9 @@ class Transport:
     # Writing
 
     def write(self, data: bytes) -> None:
-        """Send ``data`` after what was written before, in this loop tick. Ignored once the connection is closing."""
+        """Send ``data`` after what was written before, in this loop tick. Ignored once the connection is
+        closing.
+        """
         if self._closing or self._closed:
             return
         self._out.append(data)
@@ -182,8 +187,8 @@ class Transport:
         try:
             sent = self._sock.send(data)
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-            # Wanting to read happens in a TLS key update only, and the reader sees to it; trying again when the socket is writable is
-            # right for all three.
+            # Wanting to read happens in a TLS key update only, and the reader sees to it; trying again when
+            # the socket is writable is right for all three.
             sent = 0
         except OSError as err:
             self._lost(err)
@@ -251,9 +256,11 @@ class Transport:
     # TLS
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
-        """Become the server side of a TLS connection; raises ``OSError`` (``ssl.SSLError``) when the handshake fails.
+        """Become the server side of a TLS connection; raises ``OSError`` (``ssl.SSLError``) when the
+        handshake fails.
 
-        Reading must be paused, and what was written before is sent first, in the clear. Whoever calls this bounds its time.
+        Reading must be paused, and what was written before is sent first, in the clear. Whoever calls this
+        bounds its time.
         """
         if not self._paused or self._secure:
             raise RuntimeError("start_tls needs a plain transport that is paused")
@@ -304,8 +311,9 @@ class Transport:
     def close(self) -> None:
         """Send what was written, then close, within ``LINGER`` seconds.
 
-        The peer gets the time to read our last words and to close its side: a socket that is closed while it holds unread
-        input resets the connection, and the peer would never see the stream error that we just sent.
+        The peer gets the time to read our last words and to close its side: a socket that is closed while it
+        holds unread input resets the connection, and the peer would never see the stream error that we just
+        sent.
         """
         if self._closed or self._closing:
             return
@@ -359,7 +367,9 @@ class Transport:
         self._loop.remove_writer(self._fd)
         waiter = self._handshaking
         if waiter is not None and not waiter.done():
-            waiter.set_exception(error or ConnectionResetError("the connection was closed during the TLS handshake"))
+            waiter.set_exception(
+                error or ConnectionResetError("the connection was closed during the TLS handshake")
+            )
         self._out.clear()
         self._backlog = b""
         self._drained(False)

@@ -1,4 +1,6 @@
-"""What the server says about itself and its accounts (XEP-0030, XEP-0128): filled at start by the core and extensions."""
+"""What the server says about itself and its accounts (XEP-0030, XEP-0128): filled at start by the core and
+extensions.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ class Item:
 
 
 class Disco:
-    """What each kind of entity is and can do. ``version`` grows with every change, for those who cache (XEP-0115)."""
+    """What each kind of entity is and can do. ``version`` grows with every change, for those who cache
+    (XEP-0115).
+    """
 
     def __init__(self) -> None:
         self._identities: dict[Entity, set[Identity]] = {entity: set() for entity in Entity}

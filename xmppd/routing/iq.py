@@ -1,4 +1,6 @@
-"""IQ requests to the server or on behalf of an account: dispatched by exact type and payload, parsed before the handler sees them."""
+"""IQ requests to the server or on behalf of an account: dispatched by exact type and payload, parsed before
+the handler sees them.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ P_co = TypeVar("P_co", bound=Payload, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Request(Generic[P_co]):
-    """One request. ``account`` is whose account is meant (None at the server); ``session`` the sender's if it is one of ours."""
+    """One request. ``account`` is whose account is meant (None at the server); ``session`` the sender's if it
+    is one of ours.
+    """
 
     iq: Iq
     payload: P_co
@@ -62,7 +66,9 @@ class Request(Generic[P_co]):
 
     @property
     def own(self) -> Account:
-        """The sender's account; only for handlers that are registered at ``At.OWN`` or ask for ``session`` first."""
+        """The sender's account; only for handlers that are registered at ``At.OWN`` or ask for ``session``
+        first.
+        """
         if self.session is None:
             raise RuntimeError("a request from outside reached a handler for own accounts")
         return self.session.account
@@ -106,6 +112,9 @@ class IqTable:
     def describe(self) -> list[tuple[str, Name, At, str]]:
         """All registrations as (type, payload name, at, owner), sorted."""
         return sorted(
-            ((kind, Name(space, name), at, entry.owner) for (kind, space, name, at), entry in self._entries.items()),
+            (
+                (kind, Name(space, name), at, entry.owner)
+                for (kind, space, name, at), entry in self._entries.items()
+            ),
             key=lambda row: (row[1], row[0], row[2].name),
         )

@@ -11,7 +11,9 @@ from xmppd.xml.element import Element
 
 
 class Outbox:
-    """Collects effects in order; the core carries them out behind the handler's reply. Nothing is sent if it fails."""
+    """Collects effects in order; the core carries them out behind the handler's reply. Nothing is sent if it
+    fails.
+    """
 
     def __init__(self) -> None:
         self.effects: list[Send | Push | Call] = []

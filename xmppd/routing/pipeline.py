@@ -1,7 +1,8 @@
 """The stages a stanza passes between two people, in the one order there is, with the reason beside each.
 
-A stage belongs to the sender's or the recipient's side and sees each stanza once. Its handlers judge: ``PASS``, ``Replace``, ``Drop``
-or ``Bounce``. Handlers of one stage are independent of each other; where order matters, there is a stage for it.
+A stage belongs to the sender's or the recipient's side and sees each stanza once. Its handlers judge:
+``PASS``, ``Replace``, ``Drop`` or ``Bounce``. Handlers of one stage are independent of each other; where
+order matters, there is a stage for it.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ class Pipeline:
         )
 
     def outbound(self, stanza: S, sender: Account) -> S | None:
-        """What is left of ``stanza`` behind the sender's stages; None: dropped. A bounce raises its ``StanzaError``."""
+        """What is left of ``stanza`` behind the sender's stages; None: dropped. A bounce raises its
+        ``StanzaError``.
+        """
         handlers = self._flat.get((Outbound, type(stanza)))
         return _run(handlers, stanza, sender) if handlers else stanza
 

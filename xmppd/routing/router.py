@@ -21,7 +21,9 @@ Waiting = Awaitable[None] | None
 
 
 class Host(Protocol):
-    """Whatever answers for a whole domain: a service such as ``muc.example.org``, or the way to other servers."""
+    """Whatever answers for a whole domain: a service such as ``muc.example.org``, or the way to other
+    servers.
+    """
 
     def accept(self, stanza: Stanza, session: Session | None) -> Waiting:
         """Take ``stanza``; ``StanzaError`` bounces it. ``session`` is the sender's, if it is one of ours."""
@@ -41,7 +43,9 @@ class AccountHandler(Protocol):
 
 
 class Router:
-    """Routes stanzas. ``route`` works at once where it can, so that a stanza costs no task; else it returns what to await."""
+    """Routes stanzas. ``route`` works at once where it can, so that a stanza costs no task; else it returns
+    what to await.
+    """
 
     def __init__(self, domains: Collection[Jid], accounts: Accounts, pipeline: Pipeline) -> None:
         self._domains = frozenset(domain.domain for domain in domains)
@@ -51,7 +55,9 @@ class Router:
         self._hosts: dict[str, Host] = {}
         self._remote: Host | None = None
 
-    def set_handlers(self, *, messages: AccountHandler, presence: AccountHandler, iqs: AccountHandler) -> None:
+    def set_handlers(
+        self, *, messages: AccountHandler, presence: AccountHandler, iqs: AccountHandler
+    ) -> None:
         """Called once, by the composition root: handlers need the router themselves."""
         self._handlers = {Message: messages, Presence: presence, Iq: iqs}
 

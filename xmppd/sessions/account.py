@@ -1,4 +1,6 @@
-"""An account as this node knows it: its resources, here or elsewhere, and what extensions keep in memory about it."""
+"""An account as this node knows it: its resources, here or elsewhere, and what extensions keep in memory
+about it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ class Trait(Flag):
 
 
 class Resource(Protocol):
-    """One connected resource of an account; on this node it is a ``Session``, else a stand-in that uses the bus."""
+    """One connected resource of an account; on this node it is a ``Session``, else a stand-in that uses the
+    bus.
+    """
 
     @property
     def jid(self) -> Jid:
@@ -43,7 +47,9 @@ class Resource(Protocol):
 
 
 class Account:
-    """One local account. ``id`` is the storage's ``owner``; ``resources`` has all connected resources by name."""
+    """One local account. ``id`` is the storage's ``owner``; ``resources`` has all connected resources by
+    name.
+    """
 
     __slots__ = ("_data", "id", "jid", "resources")
 

@@ -64,7 +64,9 @@ class Accounts:
         self.forget(account.jid)
 
     def forget(self, jid: Jid) -> None:
-        """What is cached is out of date. Accounts with resources stay: who changes them changes them in place."""
+        """What is cached is out of date. Accounts with resources stay: who changes them changes them in
+        place.
+        """
         if jid in self._live:
             return
         self._cache.forget(jid)

@@ -1,20 +1,21 @@
 """A client's connection: the transport on one side, negotiation and then the session on the other.
 
-While a client negotiates, a task walks it from request to request, as one reads RFC 6120. Once a resource is bound the task ends, and bytes
-go straight from the transport through the parser to the session: no task, no queue, no timer per connection.
+While a client negotiates, a task walks it from request to request, as one reads RFC 6120. Once a resource is
+bound the task ends, and bytes go straight from the transport through the parser to the session: no task, no
+queue, no timer per connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from base64 import b64encode
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from xmppd import ns
 from xmppd.auth.channel_binding import tls_server_end_point
 from xmppd.auth.sasl import Authenticator, Challenge, Exchange, Security, decode_base64
-from base64 import b64encode
 from xmppd.clock import Clock, Timer
 from xmppd.errors import SaslError, StanzaError, StreamError
 from xmppd.ids import Ids
@@ -222,7 +223,11 @@ class ClientConnection:
         if negotiation.user is not None:
             optional: list[Element | str] = [Element("optional", ns.SESSION)]
             negotiation.offer(
-                [Element("bind", ns.BIND), Element("session", ns.SESSION, children=optional), *offers.features(info)]
+                [
+                    Element("bind", ns.BIND),
+                    Element("session", ns.SESSION, children=optional),
+                    *offers.features(info),
+                ]
             )
             return
         authenticator = self._server.authenticator
@@ -234,7 +239,9 @@ class ClientConnection:
             features.append(Element("mechanisms", ns.SASL, children=names))
         if bindings := authenticator.channel_bindings(security):
             # XEP-0440#sasl-cb-type
-            types: list[Element | str] = [Element("channel-binding", ns.SASL_CB, {"type": type}) for type in bindings]
+            types: list[Element | str] = [
+                Element("channel-binding", ns.SASL_CB, {"type": type}) for type in bindings
+            ]
             features.append(Element("sasl-channel-binding", ns.SASL_CB, children=types))
         negotiation.offer(
             [*features, *offers.features(info)], mechanisms=mechanisms, early_iq=offers.early_iqs
@@ -272,7 +279,9 @@ class ClientConnection:
                 raise StanzaError("not-allowed", "log in first")
             reply = await handler(self._info(negotiation), iq)
         except StanzaError as err:
-            reply = Element("iq", ns.CLIENT, {"type": "error", "id": iq.get("id") or ""}, [error_element(err)])
+            reply = Element(
+                "iq", ns.CLIENT, {"type": "error", "id": iq.get("id") or ""}, [error_element(err)]
+            )
         negotiation.reply(to_bytes(reply))
 
     async def _bind(self, negotiation: Negotiation, request: Bind) -> bool:
@@ -386,7 +395,9 @@ class ClientConnection:
         else:
             self._bytes_left = float("inf")
         if limits.stanzas_per_second:
-            self._stanzas_left = min(limits.burst_stanzas, self._stanzas_left + passed * limits.stanzas_per_second)
+            self._stanzas_left = min(
+                limits.burst_stanzas, self._stanzas_left + passed * limits.stanzas_per_second
+            )
             wait = max(wait, -self._stanzas_left / limits.stanzas_per_second)
         else:
             self._stanzas_left = float("inf")
@@ -445,7 +456,11 @@ class ClientConnection:
         if session is not None:
             ping = Element("ping", "urn:xmpp:ping")
             domain = Jid(None, session.jid.domain)
-            self.write(Iq(type="get", sender=domain, to=session.jid, id=self._server.ids.token(), children=[ping]).wire())
+            self.write(
+                Iq(
+                    type="get", sender=domain, to=session.jid, id=self._server.ids.token(), children=[ping]
+                ).wire()
+            )
 
     def give_up(self) -> None:
         """The client has not answered."""

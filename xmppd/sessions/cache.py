@@ -13,8 +13,8 @@ V = TypeVar("V")
 class Cache(Generic[K, V]):
     """Holds at most ``capacity`` values; the one that was loaded longest ago goes first.
 
-    However many ask for a missing key at once, it is loaded once. After ``forget`` nobody gets a value whose loading began before: so
-    whoever changes the storage commits, then forgets.
+    However many ask for a missing key at once, it is loaded once. After ``forget`` nobody gets a value whose
+    loading began before: so whoever changes the storage commits, then forgets.
     """
 
     def __init__(self, load: Callable[[K], Awaitable[V]], capacity: int) -> None:
@@ -34,7 +34,11 @@ class Cache(Generic[K, V]):
             if loading is None:
                 return await self._fetch(key)
             await asyncio.wait((loading,))
-            if not loading.cancelled() and self._loading.get(key) is not loading and loading.exception() is None:
+            if (
+                not loading.cancelled()
+                and self._loading.get(key) is not loading
+                and loading.exception() is None
+            ):
                 return loading.result()
         return value
 

@@ -1,10 +1,22 @@
-"""Binds and ends sessions: the one place where an account's resources change, here and as told by other nodes."""
+"""Binds and ends sessions: the one place where an account's resources change, here and as told by other
+nodes.
+"""
 
 from __future__ import annotations
 
 import logging
 
-from xmppd.cluster.interfaces import Bus, Changed, Deliver, Displace, Envelope, Forget, Gone, Registry, ResourceEntry
+from xmppd.cluster.interfaces import (
+    Bus,
+    Changed,
+    Deliver,
+    Displace,
+    Envelope,
+    Forget,
+    Gone,
+    Registry,
+    ResourceEntry,
+)
 from xmppd.errors import StanzaError, StreamError
 from xmppd.ids import Ids
 from xmppd.jid import Jid, JidError
@@ -86,7 +98,8 @@ class Directory:
     def choose(self, account: Account, resource: str | None) -> Jid:
         """The full JID for a client of ``account`` that asks for ``resource``, or for any.
 
-        ``StanzaError``: ``bad-request`` for a name that is none, ``resource-constraint`` beyond the limit (RFC 6120#7.6.2, #7.7.2).
+        ``StanzaError``: ``bad-request`` for a name that is none, ``resource-constraint`` beyond the limit
+        (RFC 6120#7.6.2, #7.7.2).
         """
         try:
             jid = account.jid.with_resource(resource if resource is not None else self._ids.token())
@@ -97,7 +110,9 @@ class Directory:
         return jid
 
     async def bind(self, session: Session) -> None:
-        """``session`` takes its JID; whoever had it is ended with ``conflict`` (RFC 6120#7.7.2.2: the newest wins)."""
+        """``session`` takes its JID; whoever had it is ended with ``conflict`` (RFC 6120#7.7.2.2: the newest
+        wins).
+        """
         account = session.account
         name = session.jid.resource
         assert name is not None
@@ -156,7 +171,12 @@ class Directory:
 
     def _entry(self, session: Session) -> ResourceEntry:
         return ResourceEntry(
-            session.jid, self.node, self._sessions[session], session.presence, session.priority, session.traits.value
+            session.jid,
+            self.node,
+            self._sessions[session],
+            session.presence,
+            session.priority,
+            session.traits.value,
         )
 
     def kick(self, account: Jid, error: StreamError) -> int:

@@ -1,4 +1,6 @@
-"""Facts: things that have happened, as types. Listeners have no order and no return value, and must not fail each other."""
+"""Facts: things that have happened, as types. Listeners have no order and no return value, and must not fail
+each other.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,6 @@ from xmppd.jid import Jid
 from xmppd.storage.interfaces import RosterUpdate
 
 if TYPE_CHECKING:
-    from xmppd.sessions.account import Account
     from xmppd.sessions.session import Session
 
 log = logging.getLogger("xmppd.facts")

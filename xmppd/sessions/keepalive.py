@@ -1,4 +1,5 @@
-"""Finds clients that are gone without a word: after some silence a client is asked, and one that does not answer is closed (DESIGN 7.7).
+"""Finds clients that are gone without a word: after some silence a client is asked, and one that does not
+answer is closed (DESIGN 7.7).
 
 One timer looks at all connections; a connection only notes that it was heard.
 """
@@ -29,7 +30,9 @@ class Watched(Protocol):
 class Keepalive:
     """Watches ``connections``. ``after`` and ``timeout`` in seconds; 0 for ``after``: nobody is asked."""
 
-    def __init__(self, connections: Collection[Watched], clock: Clock, *, after: float, timeout: float) -> None:
+    def __init__(
+        self, connections: Collection[Watched], clock: Clock, *, after: float, timeout: float
+    ) -> None:
         self._connections = connections
         self._clock = clock
         self._timer: Timer | None = None

@@ -35,7 +35,9 @@ class Offers:
         self._offers.append(offer)
 
     def add_early_iq(self, name: str, ns: str, handler: EarlyHandler) -> None:
-        """Let ``handler`` answer IQs with the payload ``name`` of strangers; it gets the whole IQ and returns the reply IQ."""
+        """Let ``handler`` answer IQs with the payload ``name`` of strangers; it gets the whole IQ and returns
+        the reply IQ.
+        """
         if (name, ns) in self._early:
             raise RuntimeError(f"two handlers for an IQ with <{name} xmlns='{ns}'/> before login")
         self._early[name, ns] = handler

@@ -1,5 +1,6 @@
-"""A session: one bound resource on this node. It survives its connection in principle (stream management), so it knows that only
-as something to write to."""
+"""A session: one bound resource on this node. It survives its connection in principle (stream management), so
+it knows that only as something to write to.
+"""
 
 from __future__ import annotations
 
@@ -40,16 +41,20 @@ class Gate(Protocol):
     """May hold stanzas back for an inactive client (XEP-0352)."""
 
     def hold(self, stanza: Stanza) -> bool:
-        """True: the gate keeps ``stanza`` and gives it to the link later. False: send it now, all that was held has been sent."""
+        """True: the gate keeps ``stanza`` and gives it to the link later. False: send it now, all that was
+        held has been sent.
+        """
 
 
 Inbound = Callable[["Session", Element], Awaitable[None] | None]
 
 
 class Session:
-    """One resource. Its state is touched only from its own stanzas and from the account's bookkeeping, all in the event loop.
+    """One resource. Its state is touched only from its own stanzas and from the account's bookkeeping, all in
+    the event loop.
 
-    Stanzas are handled in the order they came: most at once, and while one has to wait (for the storage) those behind it queue.
+    Stanzas are handled in the order they came: most at once, and while one has to wait (for the storage)
+    those behind it queue.
     """
 
     __slots__ = (
@@ -69,7 +74,9 @@ class Session:
         address: str = "",
         secure: bool = True,
     ) -> None:
-        """``inbound`` handles each stanza element. ``address`` is the client's IP address, ``lang`` its stream's ``xml:lang``."""
+        """``inbound`` handles each stanza element. ``address`` is the client's IP address, ``lang`` its
+        stream's ``xml:lang``.
+        """
         self.account = account
         self.jid = jid
         self.link = link

@@ -9,7 +9,9 @@ from xmppd.xml.pool import ParserPool
 
 
 class BoundStream:
-    """Parses the rest of one stream. With a pool it borrows a parser while a stanza is incomplete; without, it keeps its own."""
+    """Parses the rest of one stream. With a pool it borrows a parser while a stanza is incomplete; without,
+    it keeps its own.
+    """
 
     __slots__ = ("_parser", "_pool")
 

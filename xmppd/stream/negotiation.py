@@ -4,10 +4,11 @@
                  │  └───▶ SASL ───▶ HEADER           (RFC 6120#6.4.6: and again once authenticated)
                  └──────▶ BINDING ─▶ BOUND
 
-Bytes go in by ``receive``. ``next_request`` gives, one at a time, what only the owner can do: choose features, run TLS,
-check a password, bind a resource; the owner answers each by the method its docstring names, then asks for the next. The
-bytes to send collect in ``take_output``. While a request waits for its answer nothing more is parsed, so nothing that a client sends too early is
-acted upon: after ``<starttls/>`` it is an attack (RFC 6120#5.3.1: command injection), and the stream is closed.
+Bytes go in by ``receive``. ``next_request`` gives, one at a time, what only the owner can do: choose
+features, run TLS, check a password, bind a resource; the owner answers each by the method its docstring
+names, then asks for the next. The bytes to send collect in ``take_output``. While a request waits for its
+answer nothing more is parsed, so nothing that a client sends too early is acted upon: after ``<starttls/>``
+it is an attack (RFC 6120#5.3.1: command injection), and the stream is closed.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class EarlyIq:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The stream is over. With ``error``, it is our doing; everything to be said is in ``take_output`` either way."""
+    """The stream is over. With ``error``, it is our doing; everything to be said is in ``take_output`` either
+    way.
+    """
 
     error: StreamError | None
 
@@ -168,8 +171,11 @@ class Negotiation:
 
     # Answers
 
-    def offer(self, features: Iterable[Element], *, mechanisms: Collection[str] = (), early_iq: bool = False) -> None:
-        """Answer to ``Opened``: these features, in this order. ``mechanisms`` may be used now; ``early_iq``: so may IQs.
+    def offer(
+        self, features: Iterable[Element], *, mechanisms: Collection[str] = (), early_iq: bool = False
+    ) -> None:
+        """Answer to ``Opened``: these features, in this order. ``mechanisms`` may be used now; ``early_iq``:
+        so may IQs.
 
         STARTTLS is added here, and where it is required nothing else is offered before it (RFC 6120#5.3.1).
         """
@@ -222,8 +228,11 @@ class Negotiation:
         iq = Element("iq", ns.CLIENT, {"type": "error", "id": request.id}, [error_element(error)])
         self._out.append(to_bytes(iq))
 
-    def bound(self, request: Bind, jid: Jid, limits: ParserLimits, pool: ParserPool) -> tuple[BoundStream, list[Event]]:
-        """Answer to ``Bind``: the client is ``jid`` (full). The stream that goes on, and what already came in on it.
+    def bound(
+        self, request: Bind, jid: Jid, limits: ParserLimits, pool: ParserPool
+    ) -> tuple[BoundStream, list[Event]]:
+        """Answer to ``Bind``: the client is ``jid`` (full). The stream that goes on, and what already came in
+        on it.
 
         ``limits`` and ``pool`` are those for people who are logged in.
         """
@@ -277,7 +286,9 @@ class Negotiation:
             mechanism = event.get("mechanism", "")
             if mechanism not in self._mechanisms:
                 # RFC 6120#6.5.7
-                return self.failed(SaslError("invalid-mechanism", f"choose one of {' '.join(sorted(self._mechanisms))}"))
+                return self.failed(
+                    SaslError("invalid-mechanism", f"choose one of {' '.join(sorted(self._mechanisms))}")
+                )
             self._phase = Phase.SASL
             return BeginSasl(str(mechanism), event.text() or None)
         if event.name == "response" and self._phase is Phase.SASL:
@@ -327,7 +338,10 @@ class Negotiation:
         if domain is None:
             # RFC 6120#4.9.3.6
             served = " ".join(self._domains)
-            raise StreamError("host-unknown", f"{target} is not served here; it serves {served}" if target else f"say to= one of {served}")
+            raise StreamError(
+                "host-unknown",
+                f"{target} is not served here; it serves {served}" if target else f"say to= one of {served}",
+            )
         self._phase = Phase.OPENED if self.user is None else Phase.BINDING
 
     def _open(self) -> None:
@@ -344,7 +358,9 @@ class Negotiation:
         if self._events or not self._parser.idle:
             # Sent before our answer, so meant for the stream that is over now.
             self._events.clear()
-            self._events.append(StreamError("policy-violation", "data was sent before the stream could restart"))
+            self._events.append(
+                StreamError("policy-violation", "data was sent before the stream could restart")
+            )
             return
         self._parser.close()
         self._parser = StreamParser(self._limits)

@@ -11,8 +11,6 @@ from typing import Final
 from xmppd.xml.parser import ParserLimits, StreamParser
 
 _MOST_IDLE: Final = 64
-# Expat keeps every distinct name it has seen, so a parser is dropped after so much
-_MOST_BYTES: Final = 4_194_304
 
 
 class ParserPool:
@@ -28,9 +26,9 @@ class ParserPool:
 
     def give_back(self, parser: StreamParser) -> bool:
         """Take ``parser`` back if it stands between two stanzas; False: the stream keeps it for now."""
-        if not parser.idle:
+        if not (parser.idle and parser.standard):
             return False
-        if parser.fed < _MOST_BYTES and len(self._idle) < _MOST_IDLE:
+        if len(self._idle) < _MOST_IDLE:
             self._idle.append(parser)
         else:
             parser.close()

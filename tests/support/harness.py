@@ -1,0 +1,228 @@
+"""A whole server in process: XML in, XML out, no sockets, time by hand, any number of nodes.
+
+async with Harness("capulet.lit") as server:
+    juliet = await server.client("juliet@capulet.lit/balcony")
+    romeo = await server.client("romeo@capulet.lit/orchard")
+    await juliet.send("<message to='romeo@capulet.lit/orchard'><body>Wherefore?</body></message>")
+    romeo.expect("<message from='juliet@capulet.lit/balcony' to='romeo@capulet.lit/orchard'><body>Wherefore?</body></message>")
+    romeo.expect_nothing()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.support.clock import ManualClock
+from tests.support.xml import matches, parse, show
+from xmppd.cluster.local import LocalBus, LocalRegistry
+from xmppd.config import parse as parse_config
+from xmppd.errors import StreamError
+from xmppd.extension import Extension
+from xmppd.extensions.table import EXTENSIONS
+from xmppd.jid import Jid
+from xmppd.node import Node, build
+from xmppd.sessions.session import Session
+from xmppd.storage.interfaces import Stores
+from xmppd.storage.open import open_stores
+from xmppd.xml.element import Element
+from xmppd.xml.parser import ParserLimits, StreamParser
+
+
+class CountedIds:
+    """id1, id2, ...: predictable where the server's are not."""
+
+    def __init__(self) -> None:
+        self._next = itertools.count(1)
+
+    def token(self) -> str:
+        return f"id{next(self._next)}"
+
+
+class Harness:
+    """Several nodes (one by default) over one in-memory storage; ``toml`` is added to the configuration."""
+
+    def __init__(
+        self,
+        *domains: str,
+        nodes: int = 1,
+        toml: str = "",
+        extensions: Iterable[Extension[Any]] = EXTENSIONS,
+    ) -> None:
+        self._extensions = tuple(extensions)
+        options: Mapping[str, Any] = {extension.name: extension.config for extension in self._extensions}
+        names = ", ".join(f'"{domain}"' for domain in domains or ("capulet.lit",))
+        self.config = parse_config(f"domains = [{names}]\n{toml}", Path("/nonexistent"), options)
+        self._count = nodes
+        self.clock = ManualClock()
+        self.ids = CountedIds()
+        self.nodes: list[Node] = []
+        self.stores: Stores
+
+    async def __aenter__(self) -> Self:
+        self.stores = await open_stores("sqlite::memory:", Path("/nonexistent"))
+        bus = LocalBus()
+        registry = LocalRegistry(bus)
+        for number in range(self._count):
+            self.nodes.append(
+                await build(
+                    self.config,
+                    self.stores,
+                    self._extensions,
+                    clock=self.clock,
+                    ids=self.ids,
+                    name=f"node{number}",
+                    bus=bus,
+                    registry=registry,
+                )
+            )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.settle()
+        failures = [node.core.tasks.failures + node.core.inbound.failures for node in self.nodes]
+        for node in self.nodes:
+            await node.aclose()
+        await self.stores.close()
+        assert not any(failures) or error is not None, "the server met a bug; see the log"
+
+    @property
+    def node(self) -> Node:
+        """The first node."""
+        return self.nodes[0]
+
+    async def account(self, jid: str) -> int:
+        """Make sure that the account ``jid`` (bare) exists; its id. It has no password: nobody logs in here."""
+        bare = Jid.parse(jid).bare
+        record = await self.stores.accounts.get(bare)
+        if record is not None:
+            return record.id
+        (owner,) = await self.stores.accounts.create([(bare, {})], now=self.clock.now())
+        return owner
+
+    async def client(self, jid: str, *, node: int = 0, available: bool = False) -> Client:
+        """A client bound as ``jid`` (full), whose account is made if need be; ``available``: it has sent
+        initial presence.
+        """
+        await self.account(jid)
+        client = Client(self, self.nodes[node], Jid.parse(jid))
+        await client.bind()
+        if available:
+            await client.send("<presence/>")
+            client.received.clear()
+        return client
+
+    async def settle(self) -> None:
+        """Wait until nobody has anything left to do except wait for time to pass."""
+        idle = 0
+        while idle < 3:
+            await asyncio.sleep(0)
+            running = [task for node in self.nodes for task in node.core.tasks.running]
+            if running:
+                await asyncio.wait(running)
+                idle = 0
+            else:
+                idle += 1
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.advance(seconds)
+        await self.settle()
+
+
+class Client:
+    """The far end of a bound stream. What the server sends collects in ``received`` until it is expected."""
+
+    def __init__(self, harness: Harness, node: Node, jid: Jid) -> None:
+        self._harness = harness
+        self._node = node
+        self.jid = jid
+        self.received: list[Element] = []
+        self.error: StreamError | None = None  # how the server ended the stream
+        self.session: Session
+        self._from_server = StreamParser(ParserLimits(), primed=True)
+        self._to_server = StreamParser(ParserLimits(), primed=True)
+
+    async def bind(self) -> None:
+        core = self._node.core
+        account = await core.accounts.get(self.jid.bare)
+        assert account is not None and self.jid.resource is not None
+        jid = core.directory.choose(account, self.jid.resource)
+        self.session = Session(account, jid, self, core.inbound, core.tasks, address="192.0.2.1")
+        await core.directory.bind(self.session)
+
+    # What a test does
+
+    async def send(self, xml: str) -> None:
+        """Send stanzas, and wait until the server has dealt with them."""
+        self.send_nowait(xml)
+        await self._harness.settle()
+
+    def send_nowait(self, xml: str) -> None:
+        for event in self._to_server.feed(xml.encode()):
+            assert isinstance(event, Element), f"the test's XML is wrong: {event!r} in {xml}"
+            self.session.receive(event)
+
+    def expect(self, *xml: str) -> None:
+        """The next stanzas that came are these, in this order; ``*`` stands for any value."""
+        for text in xml:
+            for wanted in parse(text):
+                if not self.received:
+                    raise AssertionError(f"{self.jid} got nothing, but should have got {show(wanted)}")
+                got = self.received.pop(0)
+                if not matches(wanted, got):
+                    raise AssertionError(f"{self.jid} got\n  {show(got)}\ninstead of\n  {show(wanted)}")
+
+    def expect_all(self, *xml: str) -> None:
+        """The next stanzas that came are these, in any order."""
+        wanted = [element for text in xml for element in parse(text)]
+        got = [self.received.pop(0) for _ in wanted if self.received]
+        for element in got:
+            match = next((each for each in wanted if matches(each, element)), None)
+            if match is None:
+                raise AssertionError(
+                    f"{self.jid} got\n  {show(element)}\ninstead of one of\n  {_lines(wanted)}"
+                )
+            wanted.remove(match)
+        if wanted:
+            raise AssertionError(f"{self.jid} did not get\n  {_lines(wanted)}")
+
+    def expect_nothing(self) -> None:
+        """Nothing else came."""
+        if self.received:
+            raise AssertionError(f"{self.jid} got\n  {_lines(self.received)}\nbut nothing was due")
+
+    async def close(self) -> None:
+        """The connection is lost or closed; the session ends."""
+        self.session.finish(lambda: self._node.core.directory.end(self.session))
+        await self._harness.settle()
+
+    # The session's link
+
+    def write(self, data: bytes) -> None:
+        for event in self._from_server.feed(data):
+            assert isinstance(event, Element), f"the server sent {event!r} in {data!r}"
+            self.received.append(event)
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    async def drained(self) -> bool:
+        return True
+
+    def fail(self, error: StreamError) -> None:
+        self.error = error
+        self.session.finish(lambda: self._node.core.directory.end(self.session))
+
+
+def _lines(elements: Iterable[Element]) -> str:
+    return "\n  ".join(show(element) for element in elements)
