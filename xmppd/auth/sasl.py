@@ -122,14 +122,15 @@ class Authenticator:
         self._throttle = throttle
         self._enabled = tuple(dict.fromkeys(mechanisms))
         self._require_tls = require_tls
+        self._offers = {
+            (tls, bound): tuple(name for name in self._enabled if self._refusal(name, tls, bound) is None)
+            for tls in (False, True)
+            for bound in (False, True)
+        }
 
     def mechanisms(self, security: Security) -> tuple[str, ...]:
         """What a connection may use, best first (RFC 6120#6.3.3); empty where TLS has to come first."""
-        return tuple(
-            name
-            for name in self._enabled
-            if not self._lacks_tls(name, security) and not _lacks_binding(name, security)
-        )
+        return self._offers[security.tls, bool(security.channel_bindings)]
 
     def channel_bindings(self, security: Security) -> tuple[str, ...]:
         """The types to announce (XEP-0440#sasl-cb-type); empty where no mechanism on offer uses them."""
@@ -141,33 +142,29 @@ class Authenticator:
         ``SaslError``: ``invalid-mechanism``, ``mechanism-too-weak``, ``encryption-required``,
         ``temporary-auth-failure``.
         """
-        self._check(mechanism, security)
+        if refusal := self._refusal(mechanism, security.tls, bool(security.channel_bindings)):
+            raise refusal
         self._throttle.check(address)
         login = _Login(self._backend, mechanism, domain, address)
         if mechanism == "PLAIN":
             return _Plain(login)
         return _Scram(login, security.channel_bindings, self._offers_plus(security))
 
-    def _check(self, mechanism: str, security: Security) -> None:
-        if mechanism not in self._enabled:
-            strength = MECHANISMS.index(mechanism) if mechanism in MECHANISMS else -1
-            if all(strength > MECHANISMS.index(name) for name in self._enabled):
-                raise SaslError("mechanism-too-weak", f"use one of {', '.join(self._enabled)}")
-            raise SaslError("invalid-mechanism")
-        if self._lacks_tls(mechanism, security):
-            raise SaslError("encryption-required", f"{mechanism} needs TLS here")
-        if _lacks_binding(mechanism, security):
-            raise SaslError("invalid-mechanism", "this connection has no channel binding")
-
-    def _lacks_tls(self, mechanism: str, security: Security) -> bool:
-        return not security.tls and (self._require_tls or mechanism == "PLAIN")
-
     def _offers_plus(self, security: Security) -> bool:
         return any(name.endswith(_PLUS) for name in self.mechanisms(security))
 
-
-def _lacks_binding(mechanism: str, security: Security) -> bool:
-    return mechanism.endswith(_PLUS) and not security.channel_bindings
+    def _refusal(self, mechanism: str, tls: bool, bound: bool) -> SaslError | None:
+        """Why a connection may not use ``mechanism``; None: it may."""
+        if mechanism not in self._enabled:
+            strength = MECHANISMS.index(mechanism) if mechanism in MECHANISMS else -1
+            if all(strength > MECHANISMS.index(name) for name in self._enabled):
+                return SaslError("mechanism-too-weak", f"use one of {', '.join(self._enabled)}")
+            return SaslError("invalid-mechanism")
+        if not tls and (self._require_tls or mechanism == "PLAIN"):
+            return SaslError("encryption-required", f"{mechanism} needs TLS here")
+        if not bound and mechanism.endswith(_PLUS):
+            return SaslError("invalid-mechanism", "this connection has no channel binding")
+        return None
 
 
 @dataclass(frozen=True, slots=True)

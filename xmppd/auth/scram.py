@@ -74,13 +74,12 @@ def decoy_keys(secret: bytes, address: str, hash: ScramHash, iterations: int) ->
 
     ``secret`` is the server's, so that nobody else can tell such a salt from a real one.
     """
-    material = hmac.digest(secret, f"{hash.value} {address}".encode(), "sha512")
     size = hashlib.new(hash.value).digest_size
     return ScramKeys(
-        salt=material[:SALT_SIZE],
+        salt=hmac.digest(secret, f"{hash.value} {address}".encode(), "sha256")[:SALT_SIZE],
         iterations=iterations,
-        stored_key=hmac.digest(secret, b"stored" + material, "sha512")[:size],
-        server_key=hmac.digest(secret, b"server" + material, "sha512")[:size],
+        stored_key=os.urandom(size),
+        server_key=os.urandom(size),
     )
 
 
