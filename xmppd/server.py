@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from xmppd.accounts import Accounts
 from xmppd.config import Address, Config
 from xmppd.errors import ConfigError, StreamError
 from xmppd.extension import Extension
@@ -24,7 +25,7 @@ log = logging.getLogger("xmppd.server")
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """The addresses that accept connections, with the ports that the system chose for 0."""
+    """The addresses that accept connections, with the ports that the system chose for 0. What is off is empty."""
 
     c2s: tuple[Address, ...] = ()
     c2s_tls: tuple[Address, ...] = ()
@@ -87,14 +88,16 @@ class Server:
                 bound.append(Address(listener.host, listener.port))
             return tuple(bound)
 
-        c2s = listen(self._config.listen.c2s, node.clients.accept_starttls)
-        c2s_tls = listen(self._config.listen.c2s_tls, node.clients.accept_tls)
-        http = []
-        if self._config.listen.http:
-            self._http = HttpListener(application(lambda: self._accepting))
-            for address in self._config.listen.http:
-                http.append(Address(*await self._http.listen(address.host, address.port)))
-        return Listening(c2s, c2s_tls, tuple(http))
+        settings = self._config.listen
+        return Listening(
+            c2s=listen(settings.c2s, node.clients.accept_starttls),
+            c2s_tls=listen(settings.c2s_tls, node.clients.accept_tls),
+            http=await self._listen_http(settings.http),
+        )
+
+    async def _listen_http(self, addresses: Iterable[Address]) -> tuple[Address, ...]:
+        http = self._http = HttpListener(application(lambda: self._accepting))
+        return tuple([Address(*await http.listen(address.host, address.port)) for address in addresses])
 
     async def reload(self, config: Config) -> None:
         """Take over what may change while running: certificates. Nobody is disconnected; ``ConfigError``
@@ -104,6 +107,13 @@ class Server:
             self._certificates.reload()
             log.info("certificates reloaded")
 
+    @property
+    def accounts(self) -> Accounts:
+        """Administers the accounts while the server runs."""
+        if self.node is None:
+            raise RuntimeError("the server has not been started")
+        return self.node.administration
+
     async def stop(self) -> None:
         """Accept nothing more, end every stream with ``system-shutdown``, finish what was begun."""
         self._accepting = False
@@ -111,14 +121,10 @@ class Server:
             listener.close()
         node = self.node
         if node is not None:
-            connections = node.clients.connections
-            for connection in tuple(connections):
-                connection.fail(StreamError("system-shutdown", "the server is stopping"))
-            deadline = node.core.clock.monotonic() + self._config.limits.shutdown_seconds
-            while connections and node.core.clock.monotonic() < deadline:
-                await asyncio.sleep(0.02)
-            for connection in tuple(connections):
-                connection.abort()
+            error = StreamError("system-shutdown", "the server is stopping")
+            seconds = self._config.limits.shutdown_seconds
+            await node.clients.shut_down(error, seconds / 3)
+            await node.core.tasks.finish(seconds / 3)
             await node.aclose()
         if self._http is not None:
             await self._http.close()

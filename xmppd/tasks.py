@@ -38,6 +38,11 @@ class Tasks:
         """What has not ended yet."""
         return tuple(self._running)
 
+    async def finish(self, seconds: float) -> None:
+        """Let what runs come to its end, for ``seconds`` at most."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+
     async def aclose(self) -> None:
         """Cancel what still runs and wait until it has ended."""
         running = tuple(self._running)

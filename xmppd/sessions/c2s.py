@@ -12,6 +12,7 @@ import logging
 from base64 import b64encode
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from xmppd import ns
 from xmppd.auth.channel_binding import tls_server_end_point
@@ -49,6 +50,8 @@ from xmppd.xml.pool import ParserPool
 from xmppd.xml.writer import to_bytes
 
 log = logging.getLogger("xmppd.c2s")
+
+_POLL_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,16 @@ class ClientServer:
     def accept_tls(self, transport: Transport) -> None:
         """A connection that starts with a TLS handshake (XEP-0368)."""
         ClientConnection(self, transport, direct_tls=True)
+
+    async def shut_down(self, error: StreamError, seconds: float) -> None:
+        """End every stream with ``error``; who has not closed its side within ``seconds`` is cut off."""
+        for connection in tuple(self.connections):
+            connection.fail(error)
+        deadline = self.clock.monotonic() + seconds
+        while self.connections and self.clock.monotonic() < deadline:
+            await asyncio.sleep(_POLL_SECONDS)
+        for connection in tuple(self.connections):
+            connection.abort()
 
 
 class ClientConnection:
