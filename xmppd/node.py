@@ -142,8 +142,8 @@ async def build(
         ids=ids,
         tasks=tasks,
         counter=ConnectionCounter(),
+        strangers=ConnectionCounter(),
         pool=ParserPool(_client_limits(config).member),
-        connections=set(),
     )
     keepalive = Keepalive(
         clients.connections, clock, after=limits.ping_after_seconds, timeout=limits.ping_timeout_seconds
@@ -214,6 +214,8 @@ def _client_limits(config: Config) -> ClientLimits:
         ),
         member=member,
         handshake_seconds=limits.handshake_seconds,
+        login_attempts=limits.login_attempts,
+        strangers_per_address=limits.unauthenticated_per_address,
         bytes_per_second=limits.bytes_per_second,
         burst_bytes=limits.burst_bytes or limits.bytes_per_second,
         stanzas_per_second=limits.stanzas_per_second,

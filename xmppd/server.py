@@ -14,9 +14,9 @@ from xmppd.errors import ConfigError, StreamError
 from xmppd.extension import Extension
 from xmppd.http.app import application
 from xmppd.http.listener import HttpListener
-from xmppd.net.listener import Listener, ListenerLimits
+from xmppd.net.listener import Listener
 from xmppd.net.tls import Certificates
-from xmppd.net.transport import Flusher, Transport
+from xmppd.net.transport import Flusher, Transport, TransportLimits
 from xmppd.node import Node, build
 from xmppd.storage.interfaces import Stores
 
@@ -25,7 +25,9 @@ log = logging.getLogger("xmppd.server")
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """The addresses that accept connections, with the ports that the system chose for 0. What is off is empty."""
+    """The addresses that accept connections, with the ports that the system chose for 0. What is off is
+    empty.
+    """
 
     c2s: tuple[Address, ...] = ()
     c2s_tls: tuple[Address, ...] = ()
@@ -65,8 +67,8 @@ class Server:
         loop = asyncio.get_running_loop()
         flusher = Flusher(loop)
         limits = self._config.limits
-        listener_limits = ListenerLimits(
-            per_address=limits.connections_per_address, send_buffer=limits.send_buffer_bytes or _UNBOUNDED
+        transport_limits = TransportLimits(
+            send_buffer=limits.send_buffer_bytes or _UNBOUNDED, linger=limits.close_seconds or _UNBOUNDED
         )
 
         def listen(
@@ -80,7 +82,8 @@ class Server:
                     address.host,
                     address.port,
                     accepted,
-                    limits=listener_limits,
+                    limits=transport_limits,
+                    per_address=limits.connections_per_address,
                     counter=node.clients.counter,
                     trusted=self._config.listen.proxy_protocol,
                 )
@@ -130,7 +133,7 @@ class Server:
             await self._http.close()
 
 
-_UNBOUNDED = 2**62
+_UNBOUNDED = 2**30
 
 
 def _certificates(config: Config) -> Certificates | None:
@@ -138,6 +141,7 @@ def _certificates(config: Config) -> Certificates | None:
         return Certificates(config.tls.certificate, config.tls.key)
     if config.listen.c2s_tls or (config.listen.c2s and config.tls.required):
         raise ConfigError(
-            "[tls] certificate: it is missing, and clients need TLS; `xmppd init` makes one, or set [tls] certificate and key"
+            "[tls] certificate: it is missing, and clients need TLS; `xmppd init` makes one, "
+            "or set [tls] certificate and key"
         )
     return None

@@ -29,10 +29,6 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tag_bytes: Annotated[int, bound(_MIB, "Largest single tag, attributes included.", least=4_096)] = 32_768
     stanza_depth: Annotated[int, bound(10_000, "Deepest nesting of elements in a stanza.", least=8)] = 64
     stanza_attributes: Annotated[int, bound(10_000, "Most attributes of one element.", least=16)] = 128
-    read_bytes: Annotated[
-        int,
-        bound(16 * _MIB, "Most that is read from one connection before others have their turn.", least=4_096),
-    ] = 65_536
     send_buffer_bytes: Annotated[
         int,
         bound(

@@ -26,7 +26,8 @@ class HttpListener:
             await site.start()
         except OSError as err:
             raise UserError(
-                f"cannot listen for HTTP on {host}:{port}: {err.strerror or err}; choose another address in [listen] http"
+                f"cannot listen for HTTP on {host}:{port}: {err.strerror or err}; "
+                "choose another address in [listen] http"
             ) from err
         bound = self._runner.addresses[-1]
         return str(bound[0]), int(bound[1])

@@ -45,7 +45,8 @@ class Messages:
         self._received.append(hook)
 
     def accept(self, stanza: Stanza, account: Account, session: Session | None) -> Waiting:
-        assert isinstance(stanza, Message) and stanza.to is not None
+        assert isinstance(stanza, Message)
+        assert stanza.to is not None
         resource_name = stanza.to.resource
         type = stanza.type
         if resource_name is not None:

@@ -21,7 +21,8 @@ class Requests:
         self._ids = ids
 
     def accept(self, stanza: Stanza, account: Account, session: Session | None) -> Waiting:
-        assert isinstance(stanza, Iq) and stanza.to is not None
+        assert isinstance(stanza, Iq)
+        assert stanza.to is not None
         if stanza.to.resource is not None:
             resource = account.resources.get(stanza.to.resource)
             if resource is not None:
@@ -36,7 +37,8 @@ class Requests:
         raise StanzaError("service-unavailable")  # RFC 6121#8.5.1
 
     def accept_server(self, stanza: Stanza, session: Session | None) -> Waiting:
-        assert isinstance(stanza, Iq) and stanza.to is not None
+        assert isinstance(stanza, Iq)
+        assert stanza.to is not None
         if stanza.to.resource is not None:
             raise StanzaError("service-unavailable")  # RFC 6120#10.4: the server has no resources
         return self._serve(stanza, At.SERVER, None, session)

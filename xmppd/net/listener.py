@@ -9,12 +9,11 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from xmppd.errors import UserError
 from xmppd.net import proxy
-from xmppd.net.transport import Flusher, Transport
+from xmppd.net.transport import Flusher, Transport, TransportLimits
 
 log = logging.getLogger("xmppd.net")
 
@@ -24,16 +23,6 @@ _PROXY_SECONDS: Final = 5.0
 _OUT_OF_FILES_SECONDS: Final = 0.5
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-@dataclass(frozen=True, slots=True)
-class ListenerLimits:
-    """``per_address``: connections at once from one IPv4 address or IPv6 /64 (0: any number).
-    ``send_buffer``: see ``Transport``.
-    """
-
-    per_address: int
-    send_buffer: int
 
 
 class ConnectionCounter:
@@ -74,7 +63,8 @@ class Listener:
     """Accepts on one address and gives each connection to ``accepted`` as a transport that is not started
     yet.
 
-    ``trusted`` networks are proxies whose connections start with a PROXY header.
+    ``trusted`` networks are proxies whose connections start with a PROXY header. ``per_address``: connections
+    at once from one IPv4 address or IPv6 /64 (0: any number), counted by ``counter``.
     """
 
     def __init__(
@@ -85,7 +75,8 @@ class Listener:
         port: int,
         accepted: Callable[[Transport], None],
         *,
-        limits: ListenerLimits,
+        limits: TransportLimits,
+        per_address: int,
         counter: ConnectionCounter,
         trusted: Sequence[Network] = (),
         reuse_port: bool = False,
@@ -95,7 +86,8 @@ class Listener:
         self._accepted = accepted
         self._trusted = tuple(trusted)
         self._counter = counter
-        self.limits = limits
+        self._limits = limits
+        self._per_address = per_address
         self._sock = _bind(host, port, reuse_port)
         self.host, self.port = self._sock.getsockname()[:2]
         self._paused = False
@@ -137,10 +129,10 @@ class Listener:
 
     def hand_on(self, sock: socket.socket, address: str) -> None:
         """The peer's address is known: make a transport of ``sock``, unless the address holds too many."""
-        if not self._counter.acquire(address, self.limits.per_address):
+        if not self._counter.acquire(address, self._per_address):
             sock.close()
             return
-        self._accepted(Transport(self._loop, self._flusher, sock, address, self.limits.send_buffer))
+        self._accepted(Transport(self._loop, self._flusher, sock, address, self._limits))
 
     def close(self) -> None:
         """Accept nothing more."""
@@ -226,7 +218,10 @@ def _explain(err: OSError, host: str, port: int) -> str:
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     match err.errno:
         case errno.EADDRINUSE:
-            return f"cannot listen on {where}: the port is in use; stop the other program or choose another port in [listen]"
+            return (
+                f"cannot listen on {where}: the port is in use; "
+                "stop the other program or choose another port in [listen]"
+            )
         case errno.EACCES:
             return f"cannot listen on {where}: ports below 1024 need a privilege; choose a higher port in [listen]"
         case errno.EADDRNOTAVAIL:

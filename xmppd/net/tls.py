@@ -39,7 +39,8 @@ def load(certificate: Path, key: Path | None) -> ServerTls:
     except FileNotFoundError as err:
         missing = next((path for path in (certificate, key) if not path.exists()), certificate)
         raise ConfigError(
-            f"[tls]: there is no file {missing}; `xmppd init` makes a certificate, or name yours in [tls] certificate and key"
+            f"[tls]: there is no file {missing}; `xmppd init` makes a certificate, "
+            "or name yours in [tls] certificate and key"
         ) from err
     except ssl.SSLError as err:
         raise ConfigError(

@@ -24,12 +24,12 @@ import asyncio
 import logging
 import socket
 import ssl
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 log = logging.getLogger("xmppd.net")
 
 READ_SIZE: Final = 16_384
-LINGER: Final = 2.0  # seconds that a closed connection may take to say goodbye
 
 
 class Receiver(Protocol):
@@ -43,6 +43,16 @@ class Receiver(Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone; called once, last. None: the peer closed it, or we did."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransportLimits:
+    """``send_buffer``: bytes that may wait for a peer that does not read. ``linger``: seconds for it to say
+    goodbye.
+    """
+
+    send_buffer: int
+    linger: float
 
 
 class Flusher:
@@ -66,13 +76,12 @@ class Flusher:
 class Transport:
     """A connected, non-blocking socket. It begins paused: nothing is read before ``resume_reading``.
 
-    ``limit`` bounds the bytes that wait for a peer that does not read. ``address`` is the peer's IP address
-    as text.
+    ``address`` is the peer's IP address as text.
     """
 
     __slots__ = (
-        "_backlog", "_closed", "_closing", "_dirty", "_drain", "_fd", "_flusher", "_handshaking", "_limit", "_linger", "_loop", "_out",
-        "_paused", "_queued", "_read_wants_write", "_receiver", "_secure", "_sock", "address",
+        "_backlog", "_closed", "_closing", "_dirty", "_drain", "_fd", "_flusher", "_handshaking", "_limits",
+        "_linger", "_loop", "_out", "_paused", "_queued", "_read_wants_write", "_receiver", "_secure", "_sock", "address",
     )  # fmt: skip
 
     def __init__(
@@ -81,13 +90,13 @@ class Transport:
         flusher: Flusher,
         sock: socket.socket,
         address: str,
-        limit: int,
+        limits: TransportLimits,
     ) -> None:
         self._loop = loop
         self._flusher = flusher
         self._sock: socket.socket | ssl.SSLSocket = sock
         self._fd = sock.fileno()
-        self._limit = limit
+        self._limits = limits
         self._receiver: Receiver | None = None
         self._out: list[bytes] = []
         self._backlog: bytes | memoryview = b""  # what the socket did not take; sent before ``_out``
@@ -170,7 +179,7 @@ class Transport:
                 self._flusher.add(self)
                 return
             self._queued += len(data)
-            if self._queued > self._limit:
+            if self._queued > self._limits.send_buffer:
                 self._overflow()
 
     def flush(self) -> None:
@@ -201,7 +210,7 @@ class Transport:
         if not self._backlog:
             self._loop.add_writer(self._fd, self._on_writable)
         self._backlog = memoryview(data)[sent:]
-        if len(self._backlog) > self._limit:
+        if len(self._backlog) > self._limits.send_buffer:
             self._overflow()
 
     def _on_writable(self) -> None:
@@ -309,7 +318,7 @@ class Transport:
     # Ending
 
     def close(self) -> None:
-        """Send what was written, then close, within ``LINGER`` seconds.
+        """Send what was written, then close, within ``limits.linger`` seconds.
 
         The peer gets the time to read our last words and to close its side: a socket that is closed while it
         holds unread input resets the connection, and the peer would never see the stream error that we just
@@ -321,7 +330,7 @@ class Transport:
         if self.is_closed():
             return
         self._closing = True
-        self._linger = self._loop.call_later(LINGER, self.abort)
+        self._linger = self._loop.call_later(self._limits.linger, self.abort)
         self.pause_reading()
         if not self._backlog:
             self._half_close()

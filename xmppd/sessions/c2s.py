@@ -8,11 +8,11 @@ queue, no timer per connection.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from base64 import b64encode
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
 
 from xmppd import ns
 from xmppd.auth.channel_binding import tls_server_end_point
@@ -51,8 +51,6 @@ from xmppd.xml.writer import to_bytes
 
 log = logging.getLogger("xmppd.c2s")
 
-_POLL_SECONDS: Final = 0.02
-
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
@@ -61,6 +59,8 @@ class ClientLimits:
     stranger: ParserLimits
     member: ParserLimits
     handshake_seconds: float
+    login_attempts: int
+    strangers_per_address: int
     bytes_per_second: int
     burst_bytes: int
     stanzas_per_second: int
@@ -84,24 +84,35 @@ class ClientServer:
     ids: Ids
     tasks: Tasks
     counter: ConnectionCounter
+    strangers: ConnectionCounter
     pool: ParserPool
-    connections: set[ClientConnection]
+    connections: set[ClientConnection] = field(default_factory=set)
+    empty: asyncio.Event = field(default_factory=asyncio.Event)  # set when the last connection is gone
 
     def accept_starttls(self, transport: Transport) -> None:
         """A connection that starts in the clear."""
-        ClientConnection(self, transport, direct_tls=False)
+        self._accept(transport, direct_tls=False)
 
     def accept_tls(self, transport: Transport) -> None:
         """A connection that starts with a TLS handshake (XEP-0368)."""
-        ClientConnection(self, transport, direct_tls=True)
+        self._accept(transport, direct_tls=True)
+
+    def _accept(self, transport: Transport, *, direct_tls: bool) -> None:
+        address = transport.address
+        if self.strangers.acquire(address, self.limits.strangers_per_address):
+            ClientConnection(self, transport, direct_tls=direct_tls)
+        else:
+            transport.abort()
+            self.counter.release(address)
 
     async def shut_down(self, error: StreamError, seconds: float) -> None:
         """End every stream with ``error``; who has not closed its side within ``seconds`` is cut off."""
         for connection in tuple(self.connections):
             connection.fail(error)
-        deadline = self.clock.monotonic() + seconds
-        while self.connections and self.clock.monotonic() < deadline:
-            await asyncio.sleep(_POLL_SECONDS)
+        if self.connections:
+            self.empty.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.empty.wait(), seconds)
         for connection in tuple(self.connections):
             connection.abort()
 
@@ -148,6 +159,7 @@ class ClientConnection:
                 server.limits.stranger,
                 tls_offered=server.certificates is not None,
                 tls_required=server.tls_required,
+                login_attempts=server.limits.login_attempts,
                 secure=self._direct_tls,
             )
             self._transport.resume_reading()
@@ -187,6 +199,7 @@ class ClientConnection:
             self.fail(StreamError("internal-server-error"))
         finally:
             self._stop_timer()
+            server.strangers.release(self._transport.address)
 
     async def _next_request(self, negotiation: Negotiation) -> Request:
         while (request := negotiation.next_request()) is None:
@@ -431,6 +444,8 @@ class ClientConnection:
     def connection_lost(self, error: Exception | None) -> None:
         self._stop_timer()
         self._server.connections.discard(self)
+        if not self._server.connections:
+            self._server.empty.set()
         self._server.counter.release(self._transport.address)
         if self._wake is not None and not self._wake.done():
             self._wake.set_exception(ConnectionResetError())

@@ -58,7 +58,8 @@ class Session:
     """
 
     __slots__ = (
-        "_after", "_data", "_inbound", "_paused", "_queue", "_tasks", "account", "address", "directed", "gate", "jid", "lang", "link", "presence",
+        "_after", "_data", "_inbound", "_paused", "_queue", "_tasks", "account", "address", "directed", "gate",
+        "jid", "lang", "link", "presence",
         "priority", "secure", "traits",
     )  # fmt: skip
 

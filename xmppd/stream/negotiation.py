@@ -31,7 +31,6 @@ from xmppd.xml.parser import Event, ParserLimits, StreamEnd, StreamHeader, Strea
 from xmppd.xml.pool import ParserPool
 from xmppd.xml.writer import to_bytes
 
-LOGIN_ATTEMPTS: Final = 5  # RFC 6120#6.4.5: a reasonable number of retries, then policy-violation
 STANZAS: Final = frozenset({"message", "presence", "iq"})
 
 
@@ -108,9 +107,12 @@ class Negotiation:
         *,
         tls_offered: bool,
         tls_required: bool,
+        login_attempts: int = 5,
         secure: bool = False,
     ) -> None:
-        """``limits`` bound what a stranger may send. ``secure``: TLS came first (XEP-0368)."""
+        """``limits`` bound what a stranger may send. ``login_attempts``: how often a login may fail (0: any
+        number). ``secure``: TLS came first (XEP-0368).
+        """
         self._domains = {str(domain): domain for domain in domains}
         self._ids = ids
         self._limits = limits
@@ -125,6 +127,7 @@ class Negotiation:
         self._mechanisms: frozenset[str] = frozenset()
         self._early_iq = False
         self._attempts = 0
+        self._most_attempts = login_attempts
         self.secure = secure
         self.user: Jid | None = None  # bare, once authenticated
         self.domain: Jid = next(iter(domains))
@@ -215,7 +218,7 @@ class Negotiation:
         self._out.append(to_bytes(Element("failure", ns.SASL, children=children)))
         self._phase = Phase.OPENED
         self._attempts += 1
-        if self._attempts >= LOGIN_ATTEMPTS:
+        if self._attempts == self._most_attempts:
             return self.fail(StreamError("policy-violation", "too many failed logins"))
         return None
 
