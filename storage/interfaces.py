@@ -123,8 +123,13 @@ class AccountStore(Protocol):
         """Remember ``seen``; nothing happens where the account is gone."""
 
     @abstractmethod
-    async def last_seen(self, jids: Iterable[Jid]) -> dict[Jid, LastSeen]:
-        """What is known of the accounts ``jids``; unknown ones are left out."""
+    async def last_seen(
+        self, jids: Iterable[Jid], *, unless_blocking: Iterable[Jid] = ()
+    ) -> dict[Jid, LastSeen]:
+        """What is known of the accounts ``jids``; unknown ones are left out.
+
+        So are those whose block list holds one of the addresses ``unless_blocking``.
+        """
 
 
 class Subscription(Enum):
@@ -216,13 +221,15 @@ class RosterStore(Protocol):
         """The whole roster; an empty one of version 0 where there is none."""
 
     @abstractmethod
-    async def update(self, changes: Sequence[RosterChange], *, limit: int = 0) -> list[RosterUpdate]:
+    async def update(
+        self, changes: Sequence[RosterChange], *, limit: int = 0, request_limit: int | None = None
+    ) -> list[RosterUpdate]:
         """Apply all ``changes`` in order, in one transaction, or none.
 
         The version of a roster grows by one for each of its changes that is ``visible``. ``RosterFull`` if one of them
         adds an item to a roster that holds ``limit`` items (0: no limit); listed ones and those
-        that are not are counted apart, so that strangers' requests leave the user's own contacts their room. No change
-        is lost among concurrent callers.
+        that are not are counted apart, so that strangers' requests leave the user's own contacts their room: for those
+        that are not listed ``request_limit`` holds (None: the same). No change is lost among concurrent callers.
         """
 
 

@@ -8,10 +8,11 @@ from xmppd.errors import ConfigError
 from xmppd.storage.interfaces import Stores
 from xmppd.storage.sqlite.accounts import SqliteAccounts
 from xmppd.storage.sqlite.blocklists import SqliteBlocklists
-from xmppd.storage.sqlite.database import Database
+from xmppd.storage.sqlite.database import Database, plan_file
 from xmppd.storage.sqlite.offline import SqliteOffline
 from xmppd.storage.sqlite.private import SqlitePrivate
 from xmppd.storage.sqlite.rosters import SqliteRosters
+from xmppd.storage.sqlite.schema import Plan
 from xmppd.storage.sqlite.secrets import SqliteSecrets
 from xmppd.storage.sqlite.vcards import SqliteVcards
 
@@ -25,6 +26,11 @@ async def open_stores(url: str, base: Path) -> Stores:
     none, ``UserError`` if the storage cannot be opened; both say what to do. Use it on the event loop that opened it.
     """
     return sqlite_stores(await Database.open(sqlite_path(url, base)))
+
+
+def plan_storage(url: str, base: Path) -> Plan:
+    """What ``open_stores`` would do to the schema; changes nothing, and raises what that would raise."""
+    return plan_file(sqlite_path(url, base))
 
 
 def sqlite_path(url: str, base: Path) -> Path | None:

@@ -33,7 +33,7 @@ def migrations(engine: str) -> tuple[Migration, ...]:
     """All migrations of ``engine`` in order, numbered 1, 2, 3 ...; ``ValueError`` if the files are not so."""
     found = sorted(
         (
-            _read(entry.name, entry.read_text(encoding="utf-8"))
+            parse(entry.name, entry.read_text(encoding="utf-8"))
             for entry in (files(__name__) / engine).iterdir()
             if entry.name.endswith(".sql")
         ),
@@ -44,6 +44,7 @@ def migrations(engine: str) -> tuple[Migration, ...]:
 
 
 def check(found: list[Migration]) -> None:
+    """``ValueError`` unless numbers have no gap and compatibility never goes back."""
     for number, migration in enumerate(found, 1):
         if migration.number != number:
             raise ValueError(
@@ -56,7 +57,8 @@ def check(found: list[Migration]) -> None:
             )
 
 
-def _read(file: str, text: str) -> Migration:
+def parse(file: str, text: str) -> Migration:
+    """The migration in ``text``, the content of ``file``."""
     name = _NAME(file)
     compatible = _COMPATIBLE(text.partition("\n")[0])
     if name is None or compatible is None:

@@ -123,15 +123,19 @@ class SqliteAccounts(AccountStore):
             ).close()
         )
 
-    async def last_seen(self, jids: Iterable[Jid]) -> dict[Jid, LastSeen]:
+    async def last_seen(
+        self, jids: Iterable[Jid], *, unless_blocking: Iterable[Jid] = ()
+    ) -> dict[Jid, LastSeen]:
         asked = {(jid.domain, jid.local): jid for jid in jids}
+        blocked = array(map(str, unless_blocking))
 
         def work(connection: sqlite3.Connection) -> list[tuple[str, str, float, str]]:
             return connection.execute(
                 "SELECT domain, local, seen_at, seen_status FROM json_each(?) AS asked CROSS JOIN accounts"
                 " ON domain = json_extract(asked.value, '$[0]') AND local = json_extract(asked.value, '$[1]')"
-                " WHERE seen_at IS NOT NULL",
-                (array(asked),),
+                " WHERE seen_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM blocked"
+                " WHERE owner = accounts.id AND jid IN (SELECT value FROM json_each(?)))",
+                (array(asked), blocked),
             ).fetchall()
 
         rows = await self._database.read(work)

@@ -10,8 +10,9 @@ from typing import Final, TypeVar
 
 from xmppd.errors import UserError
 from xmppd.storage.interfaces import StorageUnavailable
+from xmppd.storage.migrations import migrations
 from xmppd.storage.sqlite.errors import explain
-from xmppd.storage.sqlite.schema import migrate, plan
+from xmppd.storage.sqlite.schema import Plan, migrate, plan
 from xmppd.storage.sqlite.worker import Work, Worker
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ _DURABLE: Final = (
     "PRAGMA checkpoint_fullfsync = ON",
     "PRAGMA journal_size_limit = 67108864",  # bytes that the -wal file keeps after it was larger once
 )
+_MAGIC: Final = b"SQLite format 3\0"
 _CACHE: Final = "PRAGMA cache_size = -16384"  # KiB, per connection
 
 
@@ -159,6 +161,20 @@ class Database:
         return explain(error, self._name)
 
 
+def plan_file(path: Path | None) -> Plan:
+    """What opening ``path`` would do to its schema; changes nothing. ``UserError`` as ``Database.open``."""
+    if path is None or not path.exists():
+        return Plan(0, migrations("sqlite"))
+    try:
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
+        try:
+            return plan(connection, str(path))
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise explain(error, str(path), "open") or error from error
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         status = os.stat(path)
@@ -171,7 +187,11 @@ def _create(path: Path) -> None:
     """Make the file, and its directory, for the eyes of their owner only: keys and private messages are in it."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            start = os.read(file, len(_MAGIC))
+        finally:
+            os.close(file)
     except IsADirectoryError as error:
         raise UserError(f"the database {path} is a directory: name a file in [storage] url") from error
     except (FileExistsError, NotADirectoryError) as error:
@@ -184,3 +204,11 @@ def _create(path: Path) -> None:
             f"cannot open the database {path}: {error.strerror}; see that user id {os.geteuid()} may "
             f"read and write it and its directory, or name another file in [storage] url"
         ) from error
+    if start not in (
+        b"",
+        _MAGIC,
+    ):  # SQLite takes a short file of anything for an empty database, and overwrites it
+        raise UserError(
+            f"cannot open the database {path}: the file is no SQLite database; "
+            "name another file in [storage] url, or move this one away"
+        )

@@ -8,8 +8,6 @@ from typing import Final, Literal
 
 from xmppd.storage.interfaces import StorageUnavailable
 
-Database = str  # the file's absolute path, or ":memory:"
-
 # Primary result code (https://sqlite.org/rescode.html) -> cause, remedy. Other codes are bugs of the program.
 _CAUSES: Final[dict[int, tuple[str, str]]] = {
     sqlite3.SQLITE_FULL: (
@@ -56,9 +54,9 @@ _CAUSES: Final[dict[int, tuple[str, str]]] = {
 
 
 def explain(
-    error: BaseException, path: Database, verb: Literal["use", "open"] = "use"
+    error: BaseException, path: str, verb: Literal["use", "open"] = "use"
 ) -> StorageUnavailable | None:
-    """The error for people if ``error`` has a cause outside the program; None if it is a bug."""
+    """The error for people if ``error`` has a cause outside the program; None if it is a bug of the program."""
     if isinstance(error, StorageUnavailable):
         return error
     code = getattr(error, "sqlite_errorcode", None)  # extended; its low byte is the primary code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
@@ -50,13 +50,17 @@ class SqliteRosters(RosterStore):
 
         return await self._database.read(work)
 
-    async def update(self, changes: Sequence[RosterChange], *, limit: int = 0) -> list[RosterUpdate]:
-        return await self._database.write(lambda connection: _update(connection, changes, limit))
+    async def update(
+        self, changes: Sequence[RosterChange], *, limit: int = 0, request_limit: int | None = None
+    ) -> list[RosterUpdate]:
+        limits = {True: limit, False: limit if request_limit is None else request_limit}
+        return await self._database.write(lambda connection: _update(connection, changes, limits))
 
 
 def _update(
-    connection: sqlite3.Connection, changes: Sequence[RosterChange], limit: int
+    connection: sqlite3.Connection, changes: Sequence[RosterChange], limits: Mapping[bool, int]
 ) -> list[RosterUpdate]:
+    """``limits``: how many items that are listed, or not, a roster may hold."""
     updates = []
     versions: dict[int, int] = {}
     changed = set[int]()
@@ -67,8 +71,8 @@ def _update(
         before = _get(connection, owner, contact)
         after = change.change(before)
         if after != before:
-            if after is not None and limit and (before is None or before.listed != after.listed):
-                _require_room(connection, owner, after, limit)
+            if after is not None and (before is None or before.listed != after.listed):
+                _require_room(connection, owner, after, limits[after.listed])
             _put(connection, owner, contact, after)
             changed.add(owner)
         update = RosterUpdate(owner, contact, before, after, versions[owner])
@@ -127,6 +131,8 @@ def _cached_groups(text: str) -> tuple[str, ...]:
 
 
 def _require_room(connection: sqlite3.Connection, owner: int, item: RosterItem, limit: int) -> None:
+    if not limit:
+        return
     (held,) = connection.execute(
         "SELECT count(*) FROM roster_items WHERE owner = ? AND listed = ?", (owner, item.listed)
     ).fetchone()

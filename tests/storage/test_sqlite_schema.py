@@ -1,0 +1,151 @@
+"""The schema: how it comes about, and what it has to be like."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from xmppd import __version__
+from xmppd.errors import UserError
+from xmppd.storage.migrations import Migration, migrations
+from xmppd.storage.open import plan_storage
+from xmppd.storage.sqlite.accounts import OWNED
+from xmppd.storage.sqlite.database import Database
+from xmppd.storage.sqlite.schema import migrate, plan, statements
+
+ONE = Migration(1, "one", 1, "CREATE TABLE a (x);\nCREATE TABLE b (x);")
+TWO = Migration(2, "two", 1, "ALTER TABLE a ADD COLUMN y;\nINSERT INTO a VALUES (1, 2);")
+BROKEN = Migration(2, "broken", 1, "CREATE TABLE c (x);\nINSERT INTO nowhere VALUES (1);")
+BREAKING = Migration(3, "three", 3, "DROP TABLE b;")
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    yield connection
+    connection.close()
+
+
+def tables(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+
+def test_every_table_with_an_owner_is_emptied_with_its_account(connection: sqlite3.Connection) -> None:
+    """A new aggregate cannot be forgotten: its table has to be in OWNED, with the owner first in its primary key."""
+    migrate(connection, "x")
+    owned = set()
+    for table in tables(connection):
+        columns = {row[1]: row[5] for row in connection.execute(f"PRAGMA table_info({table})")}
+        if "owner" in columns:
+            owned.add(table)
+            assert columns["owner"] == 1, f"owner must be first in the primary key of {table}"
+    assert owned == set(OWNED)
+    assert len(OWNED) == len(set(OWNED))
+
+
+def test_there_are_no_foreign_keys(connection: sqlite3.Connection) -> None:
+    migrate(connection, "x")
+    for table in tables(connection):
+        assert connection.execute(f"PRAGMA foreign_key_list({table})").fetchall() == []
+
+
+def test_migrations_are_applied_in_order_and_once(connection: sqlite3.Connection) -> None:
+    assert plan(connection, "x", (ONE, TWO)).pending == (ONE, TWO)
+    assert tables(connection) == set()  # planning changes nothing
+    done = migrate(connection, "x", (ONE, TWO))
+    assert (done.version, done.pending) == (0, (ONE, TWO))
+    again = migrate(connection, "x", (ONE, TWO))
+    assert (again.version, again.pending) == (2, ())
+    assert connection.execute("SELECT * FROM a").fetchall() == [(1, 2)]
+
+
+def test_an_older_database_gets_what_it_lacks(connection: sqlite3.Connection) -> None:
+    migrate(connection, "x", (ONE,))
+    connection.execute("INSERT INTO b VALUES ('kept')")
+    done = migrate(connection, "x", (ONE, TWO))
+    assert (done.version, done.pending) == (1, (TWO,))
+    assert connection.execute("SELECT * FROM b").fetchall() == [("kept",)]
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(connection: sqlite3.Connection) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+        migrate(connection, "x", (ONE, BROKEN))
+    assert tables(connection) == set()
+    migrate(connection, "x", (ONE,))
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+        migrate(connection, "x", (ONE, BROKEN))
+    assert tables(connection) == {"a", "b", "meta"}
+    assert plan(connection, "x", (ONE, TWO)).version == 1
+
+
+def test_two_programs_that_start_at_once_apply_each_migration_once(tmp_path: Path) -> None:
+    first, second = (sqlite3.connect(tmp_path / "x.db", isolation_level=None, timeout=0) for _ in range(2))
+    seen: list[str] = []
+
+    def late(statement: str) -> None:
+        """Migrate with the other connection at the moment when the first has planned and is about to begin."""
+        if statement == "BEGIN EXCLUSIVE" and not seen:
+            seen.append(statement)
+            migrate(second, "x", (ONE, TWO))
+
+    first.set_trace_callback(late)
+    migrate(first, "x", (ONE, TWO))
+    assert seen
+    assert first.execute("SELECT * FROM a").fetchall() == [(1, 2)]
+    first.close()
+    second.close()
+
+
+def test_a_newer_compatible_database_is_used_as_it_is(connection: sqlite3.Connection) -> None:
+    migrate(connection, "x", (ONE, TWO))
+    assert plan(connection, "x", (ONE,)).pending == ()
+    migrate(connection, "x", (ONE,))
+    assert plan(connection, "x", (ONE, TWO)).version == 2
+
+
+def test_a_newer_database_that_is_not_compatible_is_refused(connection: sqlite3.Connection) -> None:
+    migrate(connection, "/x.db", (ONE, TWO, BREAKING))
+    connection.execute("UPDATE meta SET value = '9.8' WHERE name = 'program'")
+    with pytest.raises(UserError) as caught:
+        migrate(connection, "/x.db", (ONE, TWO))
+    for said in ("/x.db", "schema version 3", "xmppd 9.8", f"xmppd {__version__}, knows 2", "backup"):
+        assert said in str(caught.value)
+
+
+async def test_the_server_does_not_open_a_newer_database(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    await (await Database.open(path)).close()
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("UPDATE meta SET value = 99 WHERE name IN ('schema', 'compatible')")
+    connection.close()
+    content = path.read_bytes()
+    with pytest.raises(UserError, match="schema version 99"):
+        await Database.open(path)
+    assert path.read_bytes() == content
+
+
+async def test_a_plan_can_be_had_without_opening_the_storage(tmp_path: Path) -> None:
+    known = migrations("sqlite")
+    assert plan_storage("sqlite:x.db", tmp_path).pending == known
+    assert plan_storage("sqlite::memory:", tmp_path).pending == known
+    assert list(tmp_path.iterdir()) == []
+    database = await Database.open(tmp_path / "x.db")
+    assert plan_storage("sqlite:x.db", tmp_path).pending == ()  # while the server runs, too
+    await database.close()
+    planned = plan_storage("sqlite:x.db", tmp_path)
+    assert (planned.version, planned.pending) == (len(known), ())
+    (tmp_path / "y.db").write_bytes(b"x" * 10_000)
+    with pytest.raises(UserError, match="no SQLite database"):
+        plan_storage("sqlite:y.db", tmp_path)
+
+
+def test_statements_are_split_where_they_end() -> None:
+    first = "-- a; b\nCREATE TABLE a (x DEFAULT ';');\n"
+    second = "\nCREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM a;\nEND;\n"
+    assert list(statements(first + second)) == [first, second]
+    with pytest.raises(ValueError, match="in the middle of a statement"):
+        list(statements("CREATE TABLE a (x);\nCREATE TABLE b (\n"))
