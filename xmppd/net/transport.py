@@ -81,7 +81,8 @@ class Transport:
 
     __slots__ = (
         "_backlog", "_closed", "_closing", "_dirty", "_drain", "_fd", "_flusher", "_handshaking", "_limits",
-        "_linger", "_loop", "_out", "_paused", "_queued", "_read_wants_write", "_receiver", "_secure", "_sock", "address",
+        "_linger", "_loop", "_out", "_paused",
+        "_queued", "_read_wants_write", "_receiver", "_secure", "_sock", "address",
     )  # fmt: skip
 
     def __init__(
