@@ -210,6 +210,7 @@ class _Login:
     def _authorize(self, jid: Jid, authzid: str) -> None:
         # RFC 6120#6.3.8: a bare JID; nobody here may act for another
         try:
+            # A resource is wrong in any case, and costly to prepare.
             if "/" not in authzid and Jid.parse(authzid) == jid:
                 return
         except JidError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import re
 from collections.abc import Callable, Coroutine
@@ -434,6 +435,26 @@ async def test_guesses_side_by_side_are_heard_no_more_often() -> None:
         await condition(exchange.step(final)) for exchange, final in zip(exchanges, finals, strict=True)
     ]
     assert outcomes == ["not-authorized"] * 3 + ["temporary-auth-failure"] * 17
+
+
+async def test_passwords_side_by_side_are_heard_no_more_often() -> None:
+    server = Server(limits=FEW)
+    guesses = [server.plain("juliet", "pencil" if number == 19 else "x") for number in range(20)]
+    outcomes = [str(outcome) for outcome in await asyncio.gather(*guesses, return_exceptions=True)]
+    assert outcomes.count("not-authorized") == 3
+    assert len([outcome for outcome in outcomes if outcome.startswith("temporary-auth-failure")]) == 17
+    server.passwords.close()
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+async def test_for_who_is_not_heard_nothing_is_hashed_and_nothing_looked_up(mechanism: str) -> None:
+    server = Server(limits=FEW)
+    for _ in range(3):
+        assert await condition(server.scram("juliet", "wrong")) == "not-authorized"
+    server.accounts.available = False
+    first = b"\0juliet\0x" if mechanism == "PLAIN" else Client(mechanism, "juliet", "x").first()
+    with pytest.raises(SaslError, match="too many failed logins; try again in 20 seconds"):
+        await server.begin(mechanism).step(first)
 
 
 async def test_names_that_are_none_count_for_the_address() -> None:

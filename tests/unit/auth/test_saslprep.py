@@ -36,6 +36,7 @@ def test_a_password_is_prepared(text: str, prepared: str) -> None:
         "",
         "\u0007",  # RFC 4013#3
         "\u0627\u0031",  # RFC 4013#3
+        "1\u0646",
         "pass\nword",
         "pass\u007f",
         "\u0080p\u00e4ss",
