@@ -21,7 +21,7 @@ from xmppd.errors import ConfigError
 from xmppd.ids import Ids
 from xmppd.im.inbound import ClientStanzas, Sent
 from xmppd.im.messages import Messages, Received
-from xmppd.routing.disco import Disco, Entity, Form, Identity
+from xmppd.routing.disco import Disco, Entity, Form, Identity, Node, ServerItems
 from xmppd.routing.iq import At, Handler, IqTable, P
 from xmppd.routing.pipeline import KINDS, Pipeline, Stage
 from xmppd.routing.pipeline import Handler as StageHandler
@@ -39,15 +39,25 @@ F = TypeVar("F")
 
 
 class NoOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For extensions that have nothing to set."""
+    """It has nothing to set but whether it is enabled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Xep:
+    """A specification: its four-digit ``number``, the ``version`` that is implemented, how much of it."""
+
+    number: str
+    version: str
+    status: Literal["complete", "partial"] = "complete"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extension(Generic[C]):
-    """``name`` is the one in ``[extensions.NAME]``; ``xep`` and ``version`` are what the module implements.
+    """``name`` is the one in ``[extensions.NAME]``; ``summary`` one sentence, of what users get.
 
-    ``enabled``: whether it is on where the configuration is silent. ``requires``: names of extensions that
-    have to be set up before.
+    The module implements ``version`` of the XEP with the number ``xep`` (four digits; both empty where it follows
+    an RFC), ``status`` says how much of it; ``also`` are further ones that come with it. ``enabled``: whether it is
+    on where the configuration is silent. ``requires``: names of extensions that have to be set up before.
     """
 
     name: str
@@ -56,6 +66,8 @@ class Extension(Generic[C]):
     summary: str
     config: type[C]
     setup: Callable[[Setup, C], None]
+    status: Literal["complete", "partial"] = "complete"
+    also: tuple[Xep, ...] = ()
     enabled: bool = True
     requires: tuple[str, ...] = ()
 
@@ -99,12 +111,25 @@ class Setup:
             self.described.append(f"feature {feature}")
 
     def identity(self, identity: Identity, at: Sequence[Entity] = (Entity.SERVER,)) -> None:
+        """Say in disco#info what those ``at`` are."""
         for entity in at:
             self.core.disco.identity(entity, identity)
+        self.described.append(f"identity {identity.category}/{identity.type}")
 
     def form(self, form: Form, at: Entity = Entity.SERVER) -> None:
         """Add extended information to disco#info (XEP-0128)."""
         self.core.disco.form(at, form)
+        self.described.append(f"form {form.type}")
+
+    def node(self, node: Node, at: Entity = Entity.SERVER) -> None:
+        """Answer disco#info for nodes that ``node`` knows."""
+        self.core.disco.node(at, node)
+        self.described.append("nodes")
+
+    def items(self, provider: ServerItems) -> None:
+        """List items of a served domain in disco#items."""
+        self.core.disco.items(provider)
+        self.described.append("items")
 
     def iq(
         self,
@@ -126,26 +151,32 @@ class Setup:
     def stream_feature(self, offer: Offer) -> None:
         """Add to ``<stream:features/>``."""
         self.core.offers.add(offer)
+        self.described.append("stream feature")
 
     def early_iq(self, name: str, ns: str, handler: EarlyHandler) -> None:
         """Answer an IQ before login."""
         self.core.offers.add_early_iq(name, ns, handler)
+        self.described.append(f"iq before login {name} ({ns})")
 
     def account_data(self, loader: Loader) -> None:
         """Load what the extension keeps in ``Account`` whenever one comes into memory."""
         self.core.accounts.add_loader(loader)
+        self.described.append("account data")
 
     def on(self, fact: type[F], listener: Callable[[F], None]) -> None:
         """Listen to facts."""
         self.core.facts.on(fact, listener)
+        self.described.append(f"fact {fact.__name__}")
 
     def after_sent(self, hook: Sent) -> None:
         """See each accepted message of a client of ours."""
         self.core.inbound.after_sent(hook)
+        self.described.append("after sent")
 
     def after_received(self, hook: Received) -> None:
         """See each message that resources of a local account got."""
         self.core.messages.after_received(hook)
+        self.described.append("after received")
 
 
 def in_order(extensions: Iterable[Extension[Any]]) -> list[Extension[Any]]:

@@ -34,7 +34,11 @@ class Requests:
         return self._serve(stanza, At.OWN if own else At.ACCOUNT, account, session)
 
     def accept_stranger(self, stanza: Stanza, session: Session | None) -> Waiting:
-        raise StanzaError("service-unavailable")  # RFC 6121#8.5.1
+        assert isinstance(stanza, Iq)
+        assert stanza.to is not None
+        if stanza.to.resource is not None:
+            raise StanzaError("service-unavailable")  # RFC 6121#8.5.1
+        return self._serve(stanza, At.NOBODY, None, session)
 
     def accept_server(self, stanza: Stanza, session: Session | None) -> Waiting:
         assert isinstance(stanza, Iq)

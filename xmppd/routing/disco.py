@@ -10,11 +10,11 @@ from enum import Enum
 
 from xmppd import ns
 from xmppd.jid import Jid
-from xmppd.xml.element import Element, text_element
+from xmppd.xml.element import XML_LANG, Element, text_element
 
 
 class Entity(Enum):
-    """Who has a feature."""
+    """Who has a feature; the value is for people."""
 
     SERVER = "the server"
     ACCOUNT = "an account"
@@ -22,14 +22,17 @@ class Entity(Enum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Identity:
-    """``category`` and ``type`` are from the XMPP registrar's list."""
+    """``category`` and ``type`` are from the XMPP registrar's list; ``lang`` is the language of ``name``."""
 
     category: str
     type: str
+    lang: str = ""
     name: str = ""
 
     def xml(self) -> Element:
         attrs = {"category": self.category, "type": self.type}
+        if self.lang:
+            attrs[XML_LANG] = self.lang
         if self.name:
             attrs["name"] = self.name
         return Element("identity", ns.DISCO_INFO, attrs)
@@ -60,6 +63,22 @@ def _field(name: str, values: Sequence[str], attrs: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Info:
+    """What one entity or node is and can do, each part in the order in which it is told."""
+
+    identities: tuple[Identity, ...] = ()
+    features: tuple[str, ...] = ()
+    forms: tuple[Form, ...] = ()
+
+    def xml(self, node: str = "") -> Element:
+        """``<query xmlns='disco#info'/>``; the ``node`` that was asked for is given back (XEP-0030#info-nodes)."""
+        children: list[Element | str] = [identity.xml() for identity in self.identities]
+        children += [Element("feature", ns.DISCO_INFO, {"var": name}) for name in self.features]
+        children += [form.xml() for form in self.forms]
+        return Element("query", ns.DISCO_INFO, {"node": node} if node else {}, children)
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """Something an entity has (disco#items)."""
 
@@ -67,18 +86,31 @@ class Item:
     node: str = ""
     name: str = ""
 
+    def xml(self) -> Element:
+        attrs = {"jid": str(self.jid)}
+        if self.node:
+            attrs["node"] = self.node
+        if self.name:
+            attrs["name"] = self.name
+        return Element("item", ns.DISCO_ITEMS, attrs)
+
+
+Node = Callable[[str], Info | None]
+ServerItems = Callable[[Jid], Sequence[Item]]
+
 
 class Disco:
-    """What each kind of entity is and can do. ``version`` grows with every change, for those who cache
-    (XEP-0115).
-    """
+    """What each kind of entity is and can do. ``version`` grows with every change, for those who cache (XEP-0115)."""
 
     def __init__(self) -> None:
         self._identities: dict[Entity, set[Identity]] = {entity: set() for entity in Entity}
         self._features: dict[Entity, set[str]] = {entity: set() for entity in Entity}
-        self._forms: dict[Entity, list[Form]] = {entity: [] for entity in Entity}
-        self._items: list[Callable[[Jid], Sequence[Item]]] = []
+        self._forms: dict[Entity, dict[str, Form]] = {entity: {} for entity in Entity}
+        self._nodes: dict[Entity, list[Node]] = {entity: [] for entity in Entity}
+        self._items: list[ServerItems] = []
         self.version = 0
+
+    # Said by the core and by extensions, at start
 
     def identity(self, entity: Entity, identity: Identity) -> None:
         self._identities[entity].add(identity)
@@ -90,28 +122,33 @@ class Disco:
         self.version += 1
 
     def form(self, entity: Entity, form: Form) -> None:
-        self._forms[entity].append(form)
+        """``RuntimeError`` for a second form of one type: who receives both has to discard everything."""
+        if form.type in self._forms[entity]:  # XEP-0115#ver-proc: such an answer is ill-formed
+            raise RuntimeError(f"{entity.value} has two forms of type {form.type}: put their fields into one")
+        self._forms[entity][form.type] = form
         self.version += 1
 
-    def items(self, provider: Callable[[Jid], Sequence[Item]]) -> None:
+    def node(self, entity: Entity, node: Node) -> None:
+        """``node`` gets the name of a node of ``entity`` and says what it is; None if it does not know it."""
+        self._nodes[entity].append(node)
+
+    def items(self, provider: ServerItems) -> None:
         """``provider`` lists items of the served domain that it is given."""
         self._items.append(provider)
 
-    def info(self, entity: Entity, node: str | None = None) -> Element:
-        """``<query xmlns='disco#info'/>`` in a stable order; ``node`` is given back."""
-        children: list[Element | str] = [identity.xml() for identity in sorted(self._identities[entity])]
-        children += [Element("feature", ns.DISCO_INFO, {"var": name}) for name in self.features(entity)]
-        children += [form.xml() for form in self._forms[entity]]
-        return Element("query", ns.DISCO_INFO, {"node": node} if node else {}, children)
+    # Asked
 
-    def identities(self, entity: Entity) -> list[Identity]:
-        return sorted(self._identities[entity])
+    def info(self, entity: Entity) -> Info:
+        """What ``entity`` is, in a stable order."""
+        return Info(
+            tuple(sorted(self._identities[entity])),
+            tuple(sorted(self._features[entity])),
+            tuple(form for _, form in sorted(self._forms[entity].items())),
+        )
 
-    def features(self, entity: Entity) -> list[str]:
-        return sorted(self._features[entity])
-
-    def forms(self, entity: Entity) -> list[Form]:
-        return list(self._forms[entity])
+    def node_info(self, entity: Entity, name: str) -> Info | None:
+        """What the node ``name`` of ``entity`` is; None where nobody knows it."""
+        return next((info for node in self._nodes[entity] if (info := node(name)) is not None), None)
 
     def server_items(self, domain: Jid) -> list[Item]:
         return [item for provider in self._items for item in provider(domain)]

@@ -42,6 +42,7 @@ class At(Enum):
     SERVER = "the server"  # to='domain'
     OWN = "the sender's own account"  # no 'to', or the own bare JID
     ACCOUNT = "another account"  # somebody else's bare JID, answered by the server on the account's behalf
+    NOBODY = "an address without account"  # for answers that must not tell whether there is one
 
 
 P = TypeVar("P", bound=Payload)
@@ -50,8 +51,8 @@ P_co = TypeVar("P_co", bound=Payload, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Request(Generic[P_co]):
-    """One request. ``account`` is whose account is meant (None at the server); ``session`` the sender's if it
-    is one of ours.
+    """One request. ``account`` is whose account is meant (None at the server or nobody); ``session`` the
+    sender's if it is one of ours.
     """
 
     iq: Iq

@@ -25,6 +25,7 @@ class Outbound(Enum):
     VALIDATE = "is it well-formed and allowed at all? before anything acts on it"
     LIMITS = "may this account send so much? before it costs anybody else"
     BLOCK = "does the sender block the recipient? then sending is a mistake (XEP-0191#blocked)"
+    ANNOTATE = "what does the server add for the sender? last, so that only what goes out is touched"
 
 
 class Inbound(Enum):
