@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -12,10 +13,11 @@ from cryptography.x509 import Certificate, load_der_x509_certificate
 TLS_SERVER_END_POINT: Final = "tls-server-end-point"
 
 
+@lru_cache(maxsize=64)  # asked for in each login, and a server has a few certificates
 def tls_server_end_point(cert_der: bytes) -> bytes | None:
     """What binds a login to the server's certificate, given as DER; None where RFC 5929#4.1 defines nothing.
 
-    ``ValueError`` if ``cert_der`` is no certificate. Compute it once per certificate, not per connection.
+    ``ValueError`` if ``cert_der`` is no certificate.
     """
     certificate = load_der_x509_certificate(cert_der)
     algorithm = _signature_hash(certificate)
