@@ -17,7 +17,7 @@ from benchmarks.cores import Cores, choose_cores, raise_file_limit
 from benchmarks.errors import BenchmarkError
 from benchmarks.loop import Loop
 from benchmarks.peers import PEER_NAMES, make_peer
-from benchmarks.report import Result, print_table, write_json
+from benchmarks.report import Result, disturbances, print_table, write_json
 from benchmarks.scram import KeyCache
 from benchmarks.server import Server, Xmppd
 from benchmarks.workloads import WORKLOADS, at_rate, select
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         servers = _servers(chosen.peer, folder, cores, alone=not chosen.peer_only)
         results = Session(servers, options, chosen.profile).run(workloads)
+        remarks += disturbances(results)
         print_table(results, remarks)
         versions = {server.name: server.version() for server in servers}
         write_json(chosen.json, results, versions, options, remarks)

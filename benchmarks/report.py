@@ -15,6 +15,9 @@ from rich.table import Table
 
 from benchmarks.workloads.base import Measurement, Options, Workload
 
+_DISTURBED = 0.05
+"""An idle machine shows less than this."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -36,6 +39,22 @@ class Result:
         if self.measurement is None or self.budget is None:
             return None
         return self.measurement.figure / self.budget
+
+
+def disturbances(results: Sequence[Result]) -> list[str]:
+    """A remark about the measurements that other programs on the two cores took part in, if there are any."""
+    disturbed = {
+        f"{result.workload.name}, {result.server}": result.measurement.disturbed
+        for result in results
+        if result.measurement and (result.measurement.disturbed or 0) > _DISTURBED
+    }
+    if not disturbed:
+        return []
+    worst = max(disturbed.values(), key=lambda share: share or 0) or 0
+    return [
+        f"disturbed, figures are too high: server or generator waited for their cores, up to {worst:.0%} of the time, "
+        f"in {'; '.join(disturbed)}. Run it again on an idle machine."
+    ]
 
 
 def print_table(results: Sequence[Result], remarks: Sequence[str]) -> None:

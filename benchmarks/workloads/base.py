@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import statistics
 import time
 from array import array
@@ -16,6 +17,7 @@ from benchmarks.client import Connection, client_tls
 from benchmarks.errors import BenchmarkError
 from benchmarks.login import Gate
 from benchmarks.loop import Loop
+from benchmarks.meter import Meter, waited
 from benchmarks.scram import KeyCache
 from benchmarks.server import Running
 
@@ -56,6 +58,10 @@ class Measurement:
     """Units per second."""
     busy: float | None = None
     """Share of its core that the server used; well under 1 means that the generator was the limit."""
+    disturbed: float | None = None
+    """Share of the time that the server or the generator was ready to run but something else had its core."""
+    generator: float | None = None
+    """CPU µs of the generator per unit."""
     latency: Latency | None = None
     note: str = ""
 
@@ -84,6 +90,45 @@ class Workload(Protocol):
     def run(self, bench: Bench) -> Measurement:
         """Run it. Raises BenchmarkError where it cannot."""
         ...
+
+
+class Stopwatch:
+    """Adds up measured windows."""
+
+    def __init__(self, server: Meter) -> None:
+        self.server = 0.0
+        """The server's CPU seconds in the last window."""
+        self._meter = server
+        self._total: tuple[float, ...] = (0.0,) * 5
+
+    @contextmanager
+    def window(self) -> Iterator[None]:
+        before = self._read()
+        yield
+        passed = tuple(after - start for after, start in zip(self._read(), before, strict=True))
+        self.server = passed[0]
+        self._total = tuple(total + more for total, more in zip(self._total, passed, strict=True))
+
+    def measurement(
+        self, figures: Sequence[float], units: int, latencies: Sequence[float], note: str = ""
+    ) -> Measurement:
+        """What the windows say about `units` units; `figures` has one cost per window."""
+        server, generator, server_waited, generator_waited, wall = self._total
+        return Measurement(
+            figure=statistics.median(figures),
+            rounds=tuple(figures),
+            throughput=units / wall,
+            busy=server / wall,
+            disturbed=max(server_waited, generator_waited) / wall,
+            generator=generator / units * 1e6,
+            latency=percentiles(latencies),
+            note=note,
+        )
+
+    def _read(self) -> tuple[float, ...]:
+        # The server is a child of the generator: only what concerns this very process is asked of it.
+        meter, own = self._meter, os.getpid()
+        return meter.cpu(), time.process_time(), meter.waited(), waited(own), time.perf_counter()
 
 
 @dataclass(slots=True)
@@ -118,27 +163,18 @@ class Bench:
         """
         drive(self.options.warmup)
         del latencies[:]
+        watch = Stopwatch(self.running.meter)
         costs: list[float] = []
-        used = passed = 0.0
-        total = 0
+        first = units()
         with no_collector():
             for _ in range(self.options.rounds):
-                units_before, cpu_before, began = units(), self.running.meter.cpu(), time.perf_counter()
-                drive(self.options.seconds / self.options.rounds)
-                count, cpu = units() - units_before, self.running.meter.cpu() - cpu_before
-                if not count:
+                before = units()
+                with watch.window():
+                    drive(self.options.seconds / self.options.rounds)
+                if units() == before:
                     raise BenchmarkError("nothing was delivered: the server lost what was in flight")
-                passed += time.perf_counter() - began
-                costs.append(cpu / count * 1e6)
-                used += cpu
-                total += count
-        return Measurement(
-            figure=statistics.median(costs),
-            rounds=tuple(costs),
-            throughput=total / passed,
-            busy=used / passed,
-            latency=percentiles(latencies),
-        )
+                costs.append(watch.server / (units() - before) * 1e6)
+        return watch.measurement(costs, units() - first, latencies)
 
 
 def percentiles(seconds: Sequence[float]) -> Latency:

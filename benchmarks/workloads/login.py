@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from benchmarks.client import Connection
 from benchmarks.errors import BenchmarkError
-from benchmarks.workloads.base import Bench, Measurement, Options, no_collector, percentiles
+from benchmarks.workloads.base import Bench, Measurement, Options, Stopwatch, no_collector
 
 _CONCURRENCY = 16
-_REST_SECONDS = 0.1
+_REST_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,29 +34,21 @@ class Login:
         # Warms up the server, and fills the cache of salted passwords: from here on the generator hashes none.
         _log_out(bench, gate.login_all(accounts))
         gate.durations.clear()
+        watch = Stopwatch(meter)
         costs: list[float] = []
         departures: list[float] = []
-        used = passed = 0.0
         began = time.perf_counter()
         with no_collector():
             while len(costs) < bench.options.rounds or time.perf_counter() - began < bench.options.seconds:
-                cpu, start = meter.cpu(), time.perf_counter()
-                connections = gate.login_all(accounts)
-                passed += time.perf_counter() - start
-                bench.loop.run(_REST_SECONDS)  # the last initial presences
-                after = meter.cpu()
-                costs.append((after - cpu) / len(accounts) * 1e3)
-                used += after - cpu
+                with watch.window():
+                    connections = gate.login_all(accounts)
+                    bench.loop.run(_REST_SECONDS)  # the last initial presences
+                costs.append(watch.server / len(accounts) * 1e3)
+                before = meter.cpu()
                 _log_out(bench, connections)
-                departures.append((meter.cpu() - after) / len(accounts) * 1e3)
-        return Measurement(
-            figure=statistics.median(costs),
-            rounds=tuple(costs),
-            throughput=len(accounts) * len(costs) / passed,
-            busy=used / passed,
-            latency=percentiles(gate.durations),
-            note=f"logging out costs {statistics.median(departures):.2f} ms more",
-        )
+                departures.append((meter.cpu() - before) / len(accounts) * 1e3)
+        note = f"logging out costs {statistics.median(departures):.2f} ms more"
+        return watch.measurement(costs, len(accounts) * len(costs), gate.durations, note)
 
 
 def _log_out(bench: Bench, connections: Sequence[Connection]) -> None:
