@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509 import Certificate, load_der_x509_certificate
-
-TLS_SERVER_END_POINT: Final = "tls-server-end-point"
 
 
 @lru_cache(maxsize=64)  # asked for in each login, and a server has a few certificates

@@ -63,7 +63,7 @@ class Passwords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._pending >= self._limit:
-            raise TooBusy
+            raise TooBusy("too many passwords wait to be hashed; try again in a moment")
         self._pending += 1
         try:
             # Cancelling takes back what has not begun, so no more than `threads` run for askers who have gone.
