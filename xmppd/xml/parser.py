@@ -16,6 +16,7 @@ tag. ``Element.source`` holds these bytes where that is safe: the stream header 
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 from itertools import groupby
@@ -95,8 +96,8 @@ class StreamParser:
         ] = []  # the children of the stanza and of each open element inside it
         self._stanza: Element  # the one that is open, when the stack is not empty
         self._start = 0  # its position in what was given to Expat
-        self._fed = 0  # bytes given to Expat
-        self._base = 0  # the position of _data[0] in them
+        self._fed: int  # bytes given to Expat
+        self._base: int  # the position of _data[0] in them
         self._data: bytes | bytearray = (
             b""  # source bytes from the open stanza's or the unfinished tag's start on
         )
@@ -126,6 +127,9 @@ class StreamParser:
                 f"this Python ({expat.EXPAT_VERSION}) defers parsing and offers no way to turn that off; "
                 "use Python 3.11.8, 3.12.2, 3.13 or newer"
             )
+        # Whatever encoding it is told, Expat looks for UTF-16 at the very start; this mark settles it.
+        parser.Parse(codecs.BOM_UTF8)
+        self._fed = self._base = len(codecs.BOM_UTF8)
         return parser
 
     def _attach(self, on_start: Any, on_namespace: Any = None) -> None:
@@ -158,7 +162,7 @@ class StreamParser:
         self._expat = self._new_expat()
         self._expat.Parse(self._header)
         self._attach(self._on_start)
-        self._fed = self._base = len(self._header)
+        self._fed = self._base = self._fed + len(self._header)
         self._names.clear()
         self._plain.clear()
 
