@@ -6,13 +6,14 @@ from pathlib import Path
 
 from xmppd.errors import ConfigError
 from xmppd.storage.interfaces import Stores
+from xmppd.storage.migrations import migrations
 from xmppd.storage.sqlite.accounts import SqliteAccounts
 from xmppd.storage.sqlite.blocklists import SqliteBlocklists
 from xmppd.storage.sqlite.database import Database, plan_file
 from xmppd.storage.sqlite.offline import SqliteOffline
 from xmppd.storage.sqlite.private import SqlitePrivate
 from xmppd.storage.sqlite.rosters import SqliteRosters
-from xmppd.storage.sqlite.schema import Plan
+from xmppd.storage.sqlite.schema import Plan, schema_version
 from xmppd.storage.sqlite.secrets import SqliteSecrets
 from xmppd.storage.sqlite.vcards import SqliteVcards
 
@@ -31,6 +32,15 @@ async def open_stores(url: str, base: Path) -> Stores:
 def plan_storage(url: str, base: Path) -> Plan:
     """What ``open_stores`` would do to the schema; changes nothing, and raises what that would raise."""
     return plan_file(sqlite_path(url, base))
+
+
+def schema_versions(url: str, base: Path) -> tuple[int, int]:
+    """The schema version of the storage, 0 where it is not made yet, and the newest that this program knows.
+
+    Only reads, whether a server runs or not. ``UserError`` says what is wrong with the storage.
+    """
+    path, newest = sqlite_path(url, base), len(migrations("sqlite"))
+    return (schema_version(path) if path is not None and path.exists() else 0), newest
 
 
 def sqlite_path(url: str, base: Path) -> Path | None:

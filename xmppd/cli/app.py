@@ -1,0 +1,92 @@
+"""All commands in one application, and how each way to end becomes an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from xmppd import __version__
+from xmppd.cli import check, init, pipeline, serve, user
+from xmppd.cli.run import ConfigFile, Json, Run, describe, to_json
+from xmppd.errors import UserError
+
+_DONE, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
+
+
+def build() -> typer.Typer:
+    app = typer.Typer(
+        name="xmppd",
+        help="An XMPP chat server.",
+        pretty_exceptions_enable=False,  # a traceback is a bug, and a bug report needs the plain one
+        context_settings={"help_option_names": ["-h", "--help"]},
+        invoke_without_command=True,
+    )
+    app.callback()(_start)
+    app.command("serve")(serve.serve)
+    app.command("init")(init.init)
+    app.command("check")(check.check)
+    app.command("pipeline")(pipeline.pipeline)
+    app.command("version")(version)
+    app.add_typer(user.build(), name="user")
+    return app
+
+
+def _start(
+    context: typer.Context,
+    config: ConfigFile = None,
+    json: Json = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if show_version:
+        version(context, config, json)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(_USAGE)
+    Run.before_command(context, config, json)
+
+
+def version(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:
+    """Print the version."""
+    Run.of(context, config, json).answer({"version": __version__}, f"xmppd {__version__}")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; its exit status."""
+    try:
+        status = build()(list(arguments), prog_name="xmppd", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else _DONE
+    except UserError as err:
+        return _report(err, err.exit_status, arguments)
+    except typer.TyperException as err:
+        return _report(UserError(_usage(err)), _USAGE, arguments)
+    except typer.Abort:  # the input ended at a question
+        return _report(UserError("aborted"), _FAILED, arguments)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+
+
+def _report(error: UserError, status: int, arguments: Sequence[str]) -> int:
+    if "--json" in arguments:
+        print(to_json(describe(error, status)), flush=True)
+    for line in str(error).splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    return status
+
+
+def _usage(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "xmppd"
+    return f"{error.format_message()} See `{command} --help`."
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""Accounts, through the running server or, where none runs, in the storage itself under the server's lock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final, TypeVar
+
+from xmppd.accounts import Accounts, AccountService, NobodyIsOnline
+from xmppd.auth.passwords import Passwords
+from xmppd.clock import SystemClock
+from xmppd.config import Config
+from xmppd.control import ControlClient
+from xmppd.errors import UserError
+from xmppd.lock import DataLock, Locked
+from xmppd.storage.interfaces import AccountExists, NoSuchAccount
+from xmppd.storage.open import open_stores
+
+T = TypeVar("T")
+
+_WAIT_SECONDS: Final = 10.0  # for a server that is starting or stopping, or for another command
+_RETRY_SECONDS: Final = 0.1
+
+
+def with_accounts(config: Config, work: Callable[[Accounts], Awaitable[T]]) -> T:
+    """Do ``work`` with the accounts of the server that ``config`` describes, and close everything."""
+
+    async def run() -> T:
+        async with open_accounts(config) as accounts:
+            return await work(accounts)
+
+    return asyncio.run(run())
+
+
+@asynccontextmanager
+async def open_accounts(config: Config, *, wait: float = _WAIT_SECONDS) -> AsyncIterator[Accounts]:
+    """The accounts until the context ends.
+
+    ``wait``: seconds to wait for another process that holds the data folder without being a server. ``UserError`` says
+    what is in the way; an account that is missing or there already becomes one too.
+    """
+    async with AsyncExitStack() as stack:
+        accounts = await _connect_or_open(config, stack, wait)
+        try:
+            yield accounts
+        except AccountExists as err:
+            raise UserError(
+                f"{err} is an account already; `xmppd user passwd {err}` changes its password"
+            ) from err
+        except NoSuchAccount as err:
+            raise UserError(f"there is no account {err}; `xmppd user list` shows which there are") from err
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+async def _connect_or_open(config: Config, stack: AsyncExitStack, wait: float) -> Accounts:
+    deadline = asyncio.get_running_loop().time() + wait
+    while True:
+        if (client := await ControlClient.connect(config.data_dir)) is not None:
+            stack.push_async_callback(client.close)
+            return client
+        try:
+            stack.enter_context(DataLock.acquire(config.data_dir, "a command"))
+            return await _open(config, stack)
+        except Locked:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _open(config: Config, stack: AsyncExitStack) -> Accounts:
+    url = config.storage.url or ""
+    if url == "sqlite::memory:":
+        raise UserError(
+            "storage.url keeps everything in memory, so accounts exist only while the server runs: start it"
+        )
+    stores = await open_stores(url, config.data_dir)
+    stack.push_async_callback(stores.close)
+    passwords = Passwords(config.auth.scram_iterations)
+    stack.callback(passwords.close)
+    return AccountService(stores, config.domains, passwords.hash, NobodyIsOnline(), SystemClock())

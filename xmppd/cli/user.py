@@ -1,0 +1,242 @@
+"""`xmppd user`: the accounts of a server, whether it runs or not."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xmppd.accounts import PAGE, AccountDetails
+from xmppd.auth.scram import make_credentials
+from xmppd.cli import importing
+from xmppd.cli.backend import open_accounts, with_accounts
+from xmppd.cli.run import ConfigFile, Json, Run, confirm, read_password, to_json
+from xmppd.clock import stamp
+from xmppd.config import Config
+from xmppd.jid import Jid, JidError
+from xmppd.storage.interfaces import AccountRecord
+
+
+def account_address(text: str) -> Jid:
+    """``name@domain``; ``typer.BadParameter`` for anything else."""
+    try:
+        jid = Jid.parse(text)
+    except JidError as err:
+        raise typer.BadParameter(str(err)) from err
+    if jid.local is None or jid.resource is not None:
+        raise typer.BadParameter(f"{text!r} is no account: it has to be name@domain")
+    return jid
+
+
+Account = Annotated[
+    Jid, typer.Argument(metavar="JID", parser=account_address, help="The account: name@domain.")
+]
+Password = Annotated[
+    str | None,
+    typer.Option(
+        "--password", help="The password. Other users of this machine may see it; --password-stdin is safer."
+    ),
+]
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input, one line.")
+]
+
+
+def build() -> typer.Typer:
+    app = typer.Typer(help="Accounts: add, passwd, del, list, show, import.", pretty_exceptions_enable=False)
+    app.callback()(_start)
+    app.command("add")(add)
+    app.command("passwd")(passwd)
+    app.command("del")(delete)
+    app.command("list")(list_accounts)
+    app.command("show")(show)
+    app.command("import")(import_csv)
+    return app
+
+
+def _start(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:
+    Run.before_command(context, config, json)
+
+
+def add(
+    context: typer.Context,
+    jid: Account,
+    password: Password = None,
+    password_stdin: PasswordStdin = False,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Create an account. Without a password on the command line it is asked for."""
+    run = Run.of(context, config, json)
+    settings = run.config()
+    keys = make_credentials(read_password(password, password_stdin, jid), settings.auth.scram_iterations)
+    with_accounts(settings, lambda accounts: accounts.create_many([(jid, keys)]))
+    run.answer({"jid": str(jid), "created": True}, f"created {jid}")
+
+
+def passwd(
+    context: typer.Context,
+    jid: Account,
+    password: Password = None,
+    password_stdin: PasswordStdin = False,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Set a new password and end the account's sessions."""
+    run = Run.of(context, config, json)
+    settings = run.config()
+    keys = make_credentials(read_password(password, password_stdin, jid), settings.auth.scram_iterations)
+    with_accounts(settings, lambda accounts: accounts.set_credentials(jid, keys))
+    run.answer({"jid": str(jid), "changed": True}, f"changed the password of {jid}")
+
+
+def delete(
+    context: typer.Context,
+    jid: Account,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Delete an account with everything it owns and end its sessions."""
+    run = Run.of(context, config, json)
+    settings = run.config()
+    confirm(f"Delete {jid} with its contacts, messages and everything else?", yes)
+    with_accounts(settings, lambda accounts: accounts.delete(jid))
+    run.answer({"jid": str(jid), "deleted": True}, f"deleted {jid}")
+
+
+def show(context: typer.Context, jid: Account, config: ConfigFile = None, json: Json = False) -> None:
+    """Print what there is to know about an account."""
+    run = Run.of(context, config, json)
+    settings = run.config()
+    details = with_accounts(settings, lambda accounts: accounts.show(jid))
+    result = account_json(details.account) | {
+        "admin": jid in settings.admins,
+        "contacts": details.contacts,
+        "offline_messages": details.offline_messages,
+    }
+    run.answer(result, _described(details, result["admin"]))
+
+
+def list_accounts(
+    context: typer.Context,
+    domain: Annotated[str | None, typer.Option(help="Only accounts on this domain.")] = None,
+    contains: Annotated[str, typer.Option(help="Only accounts whose name holds this text.")] = "",
+    after: Annotated[
+        Jid | None, typer.Option(metavar="JID", parser=account_address, help="Begin behind this account.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0: all.")] = 0,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print jid,created,last_seen lines with a header.")
+    ] = False,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """List accounts by domain and name, one address per line."""
+    run = Run.of(context, config, json)
+    settings = run.config()
+    if domain is not None:
+        domain = _served(settings, domain)
+
+    async def work() -> None:
+        found = _pages(settings, domain, contains, after, limit)
+        if run.json:
+            await _print_json(found)
+        elif as_csv:
+            await _print_csv(found)
+        else:
+            async for account in found:
+                print(account.jid)
+
+    asyncio.run(work())
+
+
+def import_csv(
+    context: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Lines `jid,password`, as CSV; - is standard input.")
+    ],
+    update: Annotated[
+        bool, typer.Option("--update", help="Give accounts that exist already the password of the file.")
+    ] = False,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Create many accounts. Those that exist already are skipped, so it can be run again after an interruption."""
+    run = Run.of(context, config, json)
+    summary = importing.import_accounts(run.config(), file, update=update, quiet=run.json)
+    run.answer(summary.as_json(), summary.as_text())
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def account_json(account: AccountRecord) -> dict[str, Any]:
+    seen = account.last_seen
+    return {
+        "jid": str(account.jid),
+        "created": stamp(account.created),
+        "last_seen": {"at": stamp(seen.at), "status": seen.status} if seen else None,
+    }
+
+
+def _described(details: AccountDetails, admin: bool) -> str:
+    account = details.account
+    seen = account.last_seen
+    lines = {
+        "jid": account.jid,
+        "created": stamp(account.created),
+        "last seen": f"{stamp(seen.at)} {seen.status}".rstrip() if seen else "never",
+        "admin": "yes" if admin else "no",
+        "contacts": details.contacts,
+        "offline messages": details.offline_messages,
+    }
+    return "\n".join(f"{name}: {value}" for name, value in lines.items())
+
+
+def _served(settings: Config, text: str) -> str:
+    served = ", ".join(str(domain) for domain in settings.domains)
+    try:
+        domain = Jid.parse(text)
+    except JidError as err:
+        raise typer.BadParameter(f"{err}; the domains of this server: {served}") from err
+    if domain not in settings.domains:
+        raise typer.BadParameter(f"{text!r} is no domain of this server; its domains: {served}")
+    return domain.domain
+
+
+async def _pages(
+    settings: Config, domain: str | None, contains: str, after: Jid | None, limit: int
+) -> AsyncIterator[AccountRecord]:
+    async with open_accounts(settings) as accounts:
+        left = limit or sys.maxsize
+        while left > 0:
+            size = min(PAGE, left)
+            page = await accounts.list(domain=domain, contains=contains, after=after, limit=size)
+            for account in page:
+                yield account
+            if len(page) < size:
+                return
+            after = page[-1].jid
+            left -= size
+
+
+async def _print_json(found: AsyncIterator[AccountRecord]) -> None:
+    """One array, written as it comes: there may be millions."""
+    before = "["
+    async for account in found:
+        sys.stdout.write(before + to_json(account_json(account)))
+        before = ",\n"
+    print("[]" if before == "[" else "]")
+
+
+async def _print_csv(found: AsyncIterator[AccountRecord]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("jid", "created", "last_seen"))
+    async for account in found:
+        seen = stamp(account.last_seen.at) if account.last_seen else ""
+        writer.writerow((account.jid, stamp(account.created), seen))
