@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from benchmarks.accounts import make_accounts
@@ -113,57 +114,41 @@ def _subfolder(folder: Path, name: str) -> Path:
 
 
 def _options(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> Options:
-    for name in ("seconds", "pairs", "contacts", "sessions"):
-        if getattr(chosen, name) <= 0:
-            parser.error(f"--{name} {getattr(chosen, name)}: it must be above 0")
+    sizes = {size.name: getattr(chosen, size.name) for size in fields(Options)}
+    for name, size in sizes.items():
+        if size <= 0:
+            parser.error(f"--{name} {size}: it must be above 0")
     if chosen.peer_only and not chosen.peer:
         parser.error("--peer-only measures nothing without --peer")
-    return Options(
-        seconds=chosen.seconds, pairs=chosen.pairs, contacts=chosen.contacts, sessions=chosen.sessions
-    )
+    return Options(**sizes)
 
 
 def _parser() -> argparse.ArgumentParser:
-    default = Options()
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure what xmppd costs per message, delivery, login and session. See benchmarks/README.md.",
+        epilog=f"Workloads: {', '.join(workload.name for workload in WORKLOADS)}.",
     )
     add = parser.add_argument
-    add(
-        "--only", metavar="NAMES", help=f"some of: {', '.join(w.name for w in WORKLOADS)}; `login` means both"
-    )
-    add(
-        "--seconds",
-        type=float,
-        default=default.seconds,
-        help="measured seconds per workload (default %(default)s)",
-    )
-    add("--pairs", type=int, default=default.pairs, help="pairs of the chat workloads (default %(default)s)")
-    add("--contacts", type=int, default=default.contacts, help="contacts of presence (default %(default)s)")
-    add("--sessions", type=int, default=default.sessions, help="sessions of idle (default %(default)s)")
+    add("--only", metavar="NAMES", help="some of the workloads, with commas; `login` means both, and so on")
+    for size in fields(Options):
+        add(
+            f"--{size.name}",
+            metavar="N",
+            type=type(size.default),
+            default=size.default,
+            help=f"{size.metadata['help']} (%(default)s)",
+        )
     add(
         "--rate",
-        type=float,
         metavar="N",
+        type=float,
         help="also chat at N messages/s, whatever the answers do (open loop)",
     )
-    add(
-        "--peer",
-        action="append",
-        default=[],
-        choices=PEER_NAMES,
-        help="measure this server as well (repeatable)",
-    )
+    add("--peer", action="append", default=[], choices=PEER_NAMES, help="measure it as well (repeatable)")
     add("--peer-only", action="store_true", help="leave xmppd out")
-    add("--profile", type=Path, metavar="FILE", help="run xmppd under cProfile and write the profile to FILE")
-    add(
-        "--json",
-        type=Path,
-        metavar="FILE",
-        default=_RESULTS,
-        help="where the results go (default %(default)s)",
-    )
+    add("--profile", metavar="FILE", type=Path, help="run xmppd under cProfile and write the profile to FILE")
+    add("--json", metavar="FILE", type=Path, default=_RESULTS, help="where the results go (%(default)s)")
     add("--keep", action="store_true", help="keep configurations, data and logs, and say where")
     return parser
 

@@ -11,9 +11,9 @@ from benchmarks.workloads.login import Login
 from benchmarks.workloads.presence import Presence
 
 WORKLOADS: tuple[Workload, ...] = (
-    Chat(name="chat-plain", tls=False, budget=22.0),
+    Chat(name="chat-plain-1", tls=False, budget=22.0),
     Chat(name="chat-plain-4", tls=False, window=4, budget=15.0),
-    Chat(name="chat-tls", tls=True, budget=30.0),
+    Chat(name="chat-tls-1", tls=True, budget=30.0),
     Chat(name="chat-tls-4", tls=True, window=4, budget=18.0),
     Presence(budget=11.0),
     Login(name="login-sha-1", mechanism="SCRAM-SHA-1", budget=1.2),

@@ -9,8 +9,8 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from benchmarks.accounts import Account
 from benchmarks.client import Connection, client_tls
@@ -22,20 +22,21 @@ from benchmarks.scram import KeyCache
 from benchmarks.server import Running
 
 
+def _size(default: float, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How much of everything."""
+    """How much of everything. Each is an option of the command line, with its `help`."""
 
-    seconds: float = 9.0
-    """Measured seconds per workload, divided into `rounds`."""
-    warmup: float = 2.0
-    """Seconds of the same load before them."""
-    rounds: int = 3
-    pairs: int = 100
-    contacts: int = 100
-    sessions: int = 2000
-    logins: int = 200
-    """Sessions per batch of the login workload."""
+    seconds: float = _size(9.0, "measured seconds per workload")
+    warmup: float = _size(2.0, "seconds of the same load before them")
+    rounds: int = _size(3, "parts of the measured time; a figure is their median")
+    pairs: int = _size(100, "pairs of the chat workloads")
+    contacts: int = _size(100, "contacts of presence")
+    logins: int = _size(200, "sessions per batch of the login workloads")
+    sessions: int = _size(2000, "sessions of idle")
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def test_percentiles_are_measured_values_in_milliseconds() -> None:
 
 def test_login_means_both_logins_and_an_unknown_name_is_told_what_there_is() -> None:
     assert [workload.name for workload in select(["login"], WORKLOADS)] == ["login-sha-1", "login-sha-256"]
-    with pytest.raises(ValueError, match="no workload 'chatt'; there are: chat-plain, "):
+    with pytest.raises(ValueError, match="no workload 'chatt'; there are: chat-plain-1, "):
         select(["chatt"], WORKLOADS)
 
 
