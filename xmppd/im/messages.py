@@ -40,7 +40,7 @@ class Messages:
 
     def after_received(self, hook: Received) -> None:
         """Call ``hook`` with each message to a local account and the resources that got it, once it was
-        delivered.
+        delivered; with none once it was kept.
         """
         self._received.append(hook)
 
@@ -98,8 +98,12 @@ class Messages:
 
     def _keep(self, message: Message, account: Account) -> Awaitable[None] | None:
         if worth_keeping(message):
-            return self._offline.keep(message, account)
+            return self._keep_and_tell(message, account)
         if message.child("body") is not None:
             # XEP-0334#no-store: it may not be kept, and its sender should know that nobody got it
             raise StanzaError("recipient-unavailable", "nobody is there, and the message must not be stored")
         return None
+
+    async def _keep_and_tell(self, message: Message, account: Account) -> None:
+        await self._offline.keep(message, account)
+        self.deliver(message, account, ())
