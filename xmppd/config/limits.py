@@ -101,7 +101,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     login_failures_per_account: Annotated[
         int,
         bound(1_000_000, "Failed logins to one account within the window before further ones are refused."),
-    ] = 20
+    ] = 10
     login_failures_per_address: Annotated[
         int,
         bound(
@@ -111,7 +111,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 200
     login_failure_window_seconds: Annotated[
         float, bound(_DAY, "The window over which failed logins are counted.")
-    ] = 60.0
+    ] = 900.0
     password_hashes: Annotated[
         int, bound(1_024, "Password hashes computed at the same time (PLAIN, new passwords); more wait.")
     ] = 2

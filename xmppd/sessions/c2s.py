@@ -269,9 +269,7 @@ class ClientConnection:
                 Element("channel-binding", ns.SASL_CB, {"type": type}) for type in bindings
             ]
             features.append(Element("sasl-channel-binding", ns.SASL_CB, children=types))
-        negotiation.offer(
-            [*features, *offers.features(info)], mechanisms=mechanisms, early_iq=offers.early_iqs
-        )
+        negotiation.offer([*features, *offers.features(info)], early_iq=offers.early_iqs)
 
     async def _login(
         self, negotiation: Negotiation, request: BeginSasl | ContinueSasl, exchange: Exchange | None

@@ -124,7 +124,6 @@ class Negotiation:
         self._phase = Phase.HEADER
         self._header: StreamHeader | None = None
         self._header_sent = False
-        self._mechanisms: frozenset[str] = frozenset()
         self._early_iq = False
         self._attempts = 0
         self._most_attempts = login_attempts
@@ -174,16 +173,13 @@ class Negotiation:
 
     # Answers
 
-    def offer(
-        self, features: Iterable[Element], *, mechanisms: Collection[str] = (), early_iq: bool = False
-    ) -> None:
-        """Answer to ``Opened``: these features, in this order. ``mechanisms`` may be used now; ``early_iq``:
-        so may IQs.
+    def offer(self, features: Iterable[Element], *, early_iq: bool = False) -> None:
+        """Answer to ``Opened``: these features, in this order. ``early_iq``: IQs may be sent before login.
 
         STARTTLS is added here, and where it is required nothing else is offered before it (RFC 6120#5.3.1).
         """
         offered: list[Element] = []
-        self._mechanisms, self._early_iq = frozenset(mechanisms), early_iq
+        self._early_iq = early_iq
         if not self.secure and self._tls_offered:
             required: list[Element | str] = [Element("required", ns.TLS)] if self._tls_required else []
             offered.append(Element("starttls", ns.TLS, children=required))
@@ -284,16 +280,8 @@ class Negotiation:
         if self.user is not None:
             raise StreamError("policy-violation", "the stream is authenticated already")
         if event.name == "auth":
-            if not self.secure and self._tls_required:
-                return self.failed(SaslError("encryption-required", "start TLS first"))
-            mechanism = event.get("mechanism", "")
-            if mechanism not in self._mechanisms:
-                # RFC 6120#6.5.7
-                return self.failed(
-                    SaslError("invalid-mechanism", f"choose one of {' '.join(sorted(self._mechanisms))}")
-                )
             self._phase = Phase.SASL
-            return BeginSasl(str(mechanism), event.text() or None)
+            return BeginSasl(event.get("mechanism") or "", event.text() or None)
         if event.name == "response" and self._phase is Phase.SASL:
             return ContinueSasl(event.text())
         if event.name == "abort" and self._phase is Phase.SASL:
