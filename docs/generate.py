@@ -10,8 +10,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from xmppd.cli.extensions import sections
 from xmppd.config import Config
 from xmppd.config.decode import Field, fields
+from xmppd.config.sample import sample
 
 REFERENCE = Path(__file__).parent / "reference"
 HEAD = "<!-- Made by `make docs`; change the program instead. -->\n\n"
@@ -20,7 +22,7 @@ HEAD = "<!-- Made by `make docs`; change the program instead. -->\n\n"
 def configuration() -> str:
     """One table of keys for each table of the configuration file."""
     keys = fields(Config)
-    del keys["extensions"]  # each brings its own table
+    del keys["extensions"]  # each brings its own table, see below
     lines = [
         "# Configuration",
         "",
@@ -31,6 +33,16 @@ def configuration() -> str:
     for name, field in keys.items():
         if field.section:
             lines += ["", f"## [{name}]", "", first_line(field.section), "", *table(fields(field.section))]
+    for extension in sections():
+        on = "on" if extension.enabled else "off"
+        lines += [
+            "",
+            f"## [extensions.{extension.name}]",
+            "",
+            f"{extension.summary} `enabled`: {on} by default.",
+        ]
+        if options := fields(extension.options):
+            lines += ["", *table(options)]
     return HEAD + "\n".join(lines) + "\n"
 
 
@@ -63,7 +75,10 @@ def first_line(section: type[Struct]) -> str:
 
 
 def render() -> dict[str, str]:
-    return {"configuration.md": configuration()}
+    return {
+        "configuration.md": configuration(),
+        "xmppd.toml": sample({"domains": ["example.org"]}, sections()),
+    }
 
 
 def main() -> None:

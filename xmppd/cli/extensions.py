@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from xmppd.config import Config
 from xmppd.config.load import Extensions
+from xmppd.config.sample import ExtensionSection
 from xmppd.errors import ConfigError
 from xmppd.extension import Extension
 from xmppd.extensions.table import EXTENSIONS
@@ -38,6 +39,18 @@ def known() -> tuple[Extension[Any], ...]:
 def options() -> Extensions:
     """The Struct of each extension's options by the extension's name."""
     return {extension.name: extension.config for extension in known()}
+
+
+def sections() -> list[ExtensionSection]:
+    """What each extension has in the configuration file."""
+    return [
+        ExtensionSection(each.name, f"{_reference(each)}{each.summary}", each.enabled, each.config)
+        for each in known()
+    ]
+
+
+def _reference(extension: Extension[Any]) -> str:
+    return f"XEP-{extension.xep}: " if extension.xep else ""
 
 
 async def registrations(config: Config) -> Sequence[Registration]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from xmppd import certificates
-from xmppd.cli.extensions import options
+from xmppd.cli.extensions import sections
 from xmppd.cli.run import ConfigFile, Json, Run
 from xmppd.config import FILE_NAME
 from xmppd.config.embedded import CERTIFICATE, KEY
@@ -63,7 +63,7 @@ def init(
         folder.mkdir(parents=True, exist_ok=True)
         data.mkdir(mode=0o700, exist_ok=True)
         certificates.write(certificate, key, [one.domain for one in domains])
-        file.write_text(sample(_values(domains), options()), encoding="utf-8")
+        file.write_text(sample(_values(domains), sections()), encoding="utf-8")
     except OSError as err:
         raise UserError(f"{err.filename or folder} cannot be written: {err.strerror}") from err
     result = {

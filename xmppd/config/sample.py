@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from msgspec import Struct
 
 from xmppd.config.decode import Field, fields
-from xmppd.config.load import Extensions
 from xmppd.config.model import Config
 from xmppd.config.problems import quoted
 
@@ -18,7 +18,17 @@ Values = Mapping[str, object]
 """What is set, by dotted key; everything else stands in the file as a comment with its default."""
 
 
-def sample(values: Values, extensions: Extensions) -> str:
+@dataclass(frozen=True, slots=True)
+class ExtensionSection:
+    """What stands under ``[extensions.NAME]``: a sentence, whether it is on by default, its options."""
+
+    name: str
+    summary: str
+    enabled: bool
+    options: type[Struct]
+
+
+def sample(values: Values, extensions: Iterable[ExtensionSection]) -> str:
     """A whole ``xmppd.toml``, every setting with its sentence and what is allowed."""
     keys = fields(Config)
     del keys["extensions"]
@@ -30,9 +40,10 @@ def sample(values: Values, extensions: Extensions) -> str:
         if field.section:
             lines += ["", *_comment(_first_line(field.section)), f"[{name}]"]
             lines += _keys(fields(field.section), f"{name}.", values)
-    for name, options in extensions.items():
-        lines += ["", *_comment(_first_line(options)), f"[extensions.{name}]", "# enabled = true"]
-        lines += _keys(fields(options), f"extensions.{name}.", values)
+    for section in extensions:
+        lines += ["", *_comment(section.summary), f"[extensions.{section.name}]"]
+        lines.append(f"# enabled = {toml(section.enabled)}")
+        lines += _keys(fields(section.options), f"extensions.{section.name}.", values)
     return "\n".join(lines) + "\n"
 
 
