@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import Final
+from ipaddress import AddressValueError, IPv6Address
+from typing import Any, Final
 
 import idna
 from precis_i18n import get_profile
@@ -19,14 +19,16 @@ from xmppd.errors import StanzaError
 _LOCALPART = get_profile("UsernameCaseMapped")
 _RESOURCE = get_profile("OpaqueString")
 
-_CACHED_LENGTH: Final = 256  # longer addresses are not cached: a stranger must not fill memory with them
+_CACHED_LENGTH: Final = 128  # longer addresses are not cached: a stranger must not fill memory with them
 MAX_PART: Final = 1023  # RFC 7622#3.1: octets in each of the three parts
+_MOST_CHARACTERS: Final = 2 * MAX_PART  # preparing shortens, but not so much; and it costs 2 µs a character
 _FORBIDDEN_LOCAL: Final = frozenset("\"&'/:<>@")  # RFC 7622#3.3.1
 
 # The short way: what is below needs no PRECIS and no IDNA and is already in canonical form.
 _ASCII_LOCAL: Final = re.compile(r"[a-z0-9!#$%()*+,\-.;=?\[\\\]^_`{|}~]{1,1023}").fullmatch
 _ASCII_DOMAIN: Final = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
+    # no hyphens in the third and fourth place: these are A-labels or reserved
+    r"(?=.{1,253}\Z)(?:(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.(?!\Z)|\Z))+"
 ).fullmatch
 _ASCII_RESOURCE: Final = re.compile(r"[!-~](?:[ -~]{0,1021}[!-~])?").fullmatch
 
@@ -81,7 +83,8 @@ class Jid:
             return self
         bare = self._bare
         if bare is None:
-            bare = self._bare = _make(self.local, self.domain)
+            make = _make if len(self._text) <= _CACHED_LENGTH else Jid
+            bare = self._bare = make(self.local, self.domain)
         return bare
 
     def with_resource(self, resource: str) -> Jid:
@@ -110,7 +113,16 @@ class Jid:
 _NO_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _PLAIN: Final = re.compile("[ !#-%(-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*").fullmatch
 _ESCAPES: Final = str.maketrans(
-    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+    {
+        "&": "&amp;",
+        "<": "&lt;",
+        ">": "&gt;",
+        "'": "&apos;",
+        '"': "&quot;",
+        "\t": "&#9;",
+        "\n": "&#10;",
+        "\r": "&#13;",
+    }
 )
 
 
@@ -148,49 +160,47 @@ _parse = lru_cache(maxsize=65536)(_prepare)
 
 
 def prepare_local(text: str) -> str:
+    """``text`` as a localpart (RFC 7622#3.3); ``JidError`` when it is none."""
     if _ASCII_LOCAL(text):
         return text
-    try:
-        local: str = _LOCALPART.enforce(text)
-    except (UnicodeError, ValueError) as err:
-        raise JidError(f"{text!r} is no localpart: {err}") from err
-    if not local or len(local.encode()) > MAX_PART:
-        raise JidError(f"a localpart has 1 to {MAX_PART} bytes")
+    local = _enforce(_LOCALPART, "localpart", text)
     if wrong := _FORBIDDEN_LOCAL.intersection(local):
         raise JidError(f"a localpart may not hold {' '.join(sorted(wrong))}")
     return local
 
 
+def prepare_resource(text: str) -> str:
+    """``text`` as a resourcepart (RFC 7622#3.4); ``JidError`` when it is none."""
+    return text if _ASCII_RESOURCE(text) else _enforce(_RESOURCE, "resource", text)
+
+
+def _enforce(profile: Any, part: str, text: str) -> str:
+    if 0 < len(text) <= _MOST_CHARACTERS:
+        try:
+            prepared: str = profile.enforce(text)
+        except ValueError as err:
+            raise JidError(f"{text!r} is no {part}: {err}") from err
+        if 0 < len(prepared.encode()) <= MAX_PART:
+            return prepared
+    raise JidError(f"a {part} has 1 to {MAX_PART} bytes")
+
+
 def prepare_domain(text: str) -> str:
-    if _ASCII_DOMAIN(text) and "xn--" not in text:
+    """``text`` as a domainpart, in the form that is compared: U-labels (RFC 7622#3.2). ``JidError`` when it is none."""
+    if _ASCII_DOMAIN(text):
         return text
-    text = text.removesuffix(".")  # RFC 7622#3.2: the root dot is not part of the address
-    if text.startswith("[") and text.endswith("]"):
+    if not 0 < len(text) <= MAX_PART:
+        raise JidError(f"a domain has 1 to {MAX_PART} bytes")
+    if text[0] == "[" and text[-1] == "]" and "%" not in text:  # RFC 6874 zones mean nothing to others
         try:
             return f"[{IPv6Address(text[1:-1]).compressed}]"
         except AddressValueError as err:
             raise JidError(f"{text!r} is no IPv6 address") from err
     try:
-        return str(IPv4Address(text))
-    except AddressValueError:
-        pass
-    try:
-        # RFC 7622#3.2.1: a domainpart is made of U-labels, compared as such
-        domain = idna.decode(idna.encode(text, uts46=True, transitional=False))
-    except (idna.IDNAError, UnicodeError) as err:
+        # RFC 7622#3.2: the root dot is no part of the address; it is looked for behind the mapping of RFC 5895
+        mapped = idna.uts46_remap(text, std3_rules=False, transitional=False).removesuffix(".")
+        if mapped.endswith("."):
+            raise JidError(f"{text!r} is no domain: it has an empty label")
+        return idna.decode(idna.encode(mapped))
+    except UnicodeError as err:  # an IDNAError is one
         raise JidError(f"{text!r} is no domain: {err}") from err
-    if not domain or len(domain.encode()) > MAX_PART:
-        raise JidError(f"a domain has 1 to {MAX_PART} bytes")
-    return domain
-
-
-def prepare_resource(text: str) -> str:
-    if _ASCII_RESOURCE(text):
-        return text
-    try:
-        resource: str = _RESOURCE.enforce(text)
-    except (UnicodeError, ValueError) as err:
-        raise JidError(f"{text!r} is no resource: {err}") from err
-    if not resource or len(resource.encode()) > MAX_PART:
-        raise JidError(f"a resource has 1 to {MAX_PART} bytes")
-    return resource
