@@ -13,7 +13,7 @@ from xmppd import certificates
 from xmppd.cli.extensions import sections
 from xmppd.cli.run import ConfigFile, Json, Run
 from xmppd.config import FILE_NAME
-from xmppd.config.embedded import CERTIFICATE, KEY
+from xmppd.config.fallback import CERTIFICATE, KEY
 from xmppd.config.sample import sample
 from xmppd.errors import UserError
 from xmppd.jid import Jid, JidError

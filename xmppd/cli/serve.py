@@ -22,7 +22,8 @@ from xmppd.cli.notify import addresses, print_ready, reloading, tell_systemd
 from xmppd.cli.run import ConfigFile, Json, Run
 from xmppd.clock import SystemClock
 from xmppd.config import Config
-from xmppd.config.embedded import ADMIN
+from xmppd.config.changes import changed
+from xmppd.config.fallback import ADMIN
 from xmppd.config.problems import BadConfig, Problem
 from xmppd.control import ControlServer, Status
 from xmppd.errors import ConfigError, UserError
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("xmppd.serve")
 
 _FILES: Final = 1_048_576  # open files to ask for: one per connection
+_RELOADED: Final = frozenset({"log.level", "log.format"})  # and the content of the certificate's files
 _MAC_FILES: Final = 10_240  # what macOS grants at most, whatever it says
 
 
@@ -115,7 +117,7 @@ async def run_node(run: Run, config: Config, load: Callable[[], Config]) -> None
         log.info("ready", extra=fields(version=__version__, pid=os.getpid()))
         while (received := await signals.next()) is signal.SIGHUP:
             tell_systemd(*reloading())
-            await _reload(server, load)
+            config = await _reload(server, config, load)
             tell_systemd("READY=1")
         tell_systemd("STOPPING=1")
         log.info("stopping", extra=fields(signal=received.name))
@@ -141,15 +143,21 @@ class _Signals:
             self._loop.remove_signal_handler(self._handled.pop())
 
 
-async def _reload(server: Server, load: Callable[[], Config]) -> None:
+async def _reload(server: Server, before: Config, load: Callable[[], Config]) -> Config:
+    """Take over what can change while running; the configuration to compare the next one with."""
     try:
         config = load()
         await server.reload(config)
-        logs.configure(config.log)
     except UserError as err:
         log.error("not reloaded, everything stays as it was", extra=fields(reason=err))
-    else:
-        log.info("reloaded")
+        return before
+    logs.configure(config.log)
+    waiting = [key for key in changed(before, config) if key not in _RELOADED]
+    if waiting:
+        log.warning("some settings take effect with the next start", extra=fields(keys=",".join(waiting)))
+    log.info("reloaded")
+    # What waits is told again at the next reload, until the start that it waits for.
+    return msgspec.structs.replace(before, log=config.log)
 
 
 async def _stop(server: Server, config: Config) -> None:

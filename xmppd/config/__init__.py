@@ -3,7 +3,7 @@
 Everything behind this package works on parsed values: addresses, networks and absolute paths, never on text or dicts.
 """
 
-from xmppd.config.embedded import embedded
+from xmppd.config.fallback import embedded
 from xmppd.config.limits import Limits
 from xmppd.config.load import FILE_NAME, load, parse
 from xmppd.config.model import (
