@@ -20,11 +20,19 @@ from xmppd.cluster.local import LocalBus, LocalRegistry
 from xmppd.config import Config
 from xmppd.extension import Core, Extension, Setup, in_order
 from xmppd.ids import Ids, RandomIds
+from xmppd.im import session_request
 from xmppd.im.administration import LiveAccounts
 from xmppd.im.inbound import ClientStanzas
+from xmppd.im.last_seen import LastActivity, LastSeenKeeper
 from xmppd.im.messages import Messages
 from xmppd.im.offline import Offline
+from xmppd.im.presence import Presences
+from xmppd.im.presence_out import Broadcaster
+from xmppd.im.probes import Probes
 from xmppd.im.requests import Requests
+from xmppd.im.roster_requests import RosterRequests
+from xmppd.im.rosters import Rosters
+from xmppd.im.subscribing import Subscribing
 from xmppd.net.listener import ConnectionCounter
 from xmppd.net.tls import Certificates
 from xmppd.routing.disco import Disco
@@ -53,12 +61,14 @@ class Node:
     clients: ClientServer
     administration: AccountService
     keepalive: Keepalive
+    last_seen: LastSeenKeeper
     passwords: Passwords
     setups: tuple[Setup, ...]
 
     async def aclose(self) -> None:
         self.keepalive.stop()
         await self.core.tasks.aclose()
+        await self.last_seen.flush()
         self.passwords.close()
 
 
@@ -94,10 +104,50 @@ async def build(
         stores.offline, clock, tasks, facts, limit=limits.offline_messages, days=limits.offline_days
     )
     messages = Messages(offline)
-    presence = _presence()
     requests = Requests(iqs, router, ids)
-    presence.directory = directory
-    presence.router = router
+    session_request.register(iqs)
+
+    rosters = Rosters(
+        stores.rosters,
+        facts,
+        limits.cached_accounts,
+        items=limits.roster_items,
+        requests=limits.subscription_requests,
+    )
+    last_seen = LastSeenKeeper(stores.accounts, clock, tasks)
+    broadcaster = Broadcaster(accounts, router, pipeline)
+    subscribing = Subscribing(
+        accounts,
+        router,
+        rosters,
+        broadcaster,
+        clock,
+        ids,
+        requests_per_hour=limits.subscription_requests_per_hour,
+        request_bytes=limits.subscription_request_bytes,
+    )
+    presence = Presences(
+        directory,
+        router,
+        rosters,
+        broadcaster,
+        Probes(router, rosters, broadcaster, last_seen),
+        subscribing,
+        last_seen,
+        clock,
+        tasks,
+        facts,
+        directed=limits.directed_presences,
+    )
+    RosterRequests(
+        rosters,
+        subscribing,
+        directory,
+        items=limits.roster_items,
+        groups=limits.roster_groups,
+        name_bytes=limits.roster_name_bytes,
+    ).register(iqs, offers)
+    LastActivity(last_seen, rosters, clock).register(iqs, requests, disco)
     router.set_handlers(messages=messages, presence=presence, iqs=requests)
     inbound = ClientStanzas(router, pipeline, presence)
 
@@ -105,7 +155,7 @@ async def build(
         config.auth.scram_iterations, threads=limits.password_hashes, waiting=limits.password_hashes_waiting
     )
     administration = AccountService(
-        stores, config.domains, passwords.hash, LiveAccounts(accounts, directory, facts), clock
+        stores, config.domains, passwords.hash, LiveAccounts(accounts, directory, facts, subscribing), clock
     )
     core = Core(
         config=config,
@@ -153,6 +203,7 @@ async def build(
         clients=clients,
         administration=administration,
         keepalive=keepalive,
+        last_seen=last_seen,
         passwords=passwords,
         setups=setups,
     )
@@ -224,23 +275,3 @@ def _client_limits(config: Config) -> ClientLimits:
 
 
 _UNBOUNDED = 2**62
-
-
-class _presence:
-    def send(self, session, presence):
-
-        if presence.to is None:
-            session.account
-            self.directory.set_presence(session, presence if presence.type == "" else None)
-            return None
-        return self.router.route(presence, session)
-
-    def accept(self, stanza, account, session):
-        for r in account.available():
-            r.deliver(stanza)
-
-    def accept_stranger(self, s, se):
-        return None
-
-    def accept_server(self, s, se):
-        return None

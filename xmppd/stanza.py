@@ -94,7 +94,10 @@ class Stanza:
 
     def with_child(self, child: Element) -> Self:
         """The same stanza with ``child`` added at its end."""
-        return self.with_children([*self.children, child])
+        copy = self.with_children([*self.children, child])
+        if self._source is not None:
+            copy._source = self._source + children_to_bytes([child], ns.CLIENT)
+        return copy
 
     def _copy(self) -> Self:
         return type(self)(

@@ -28,6 +28,7 @@ async def test_message_is_kept_while_nobody_is_there() -> None:
         juliet.expect_nothing()
         romeo = await server.client("romeo@capulet.lit/orchard")
         await romeo.send("<presence/>")
+        romeo.expect("<presence from='romeo@capulet.lit/orchard' to='romeo@capulet.lit'/>")
         romeo.expect(
             "<message from='juliet@capulet.lit/balcony' to='romeo@capulet.lit' type='chat'><body>Art thou there?</body>"
             "<delay xmlns='urn:xmpp:delay' from='capulet.lit' stamp='2026-09-21T14:13:20.000Z'/></message>"

@@ -23,7 +23,10 @@ NO_NODE = (
     f"<error type='cancel'><item-not-found xmlns='{ERRORS}'/>"
     f"<text xmlns='{ERRORS}' xml:lang='en'>*</text></error>"
 )
-FEATURES = f"<feature var='{INFO}'/><feature var='{ITEMS}'/><feature var='urn:xmpp:ping'/>"
+FEATURES = (
+    f"<feature var='{INFO}'/><feature var='{ITEMS}'/><feature var='jabber:iq:last'/>"
+    "<feature var='urn:xmpp:ping'/>"
+)
 ACCOUNT = f"<query xmlns='{INFO}'><identity category='account' type='registered'/>{FEATURES}</query>"
 
 

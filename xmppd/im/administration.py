@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xmppd.accounts import AccountEvents
 from xmppd.errors import StreamError
+from xmppd.im.subscribing import Subscribing
 from xmppd.jid import Jid
 from xmppd.sessions.accounts import Accounts
 from xmppd.sessions.directory import Directory
@@ -14,10 +15,13 @@ from xmppd.storage.interfaces import AccountRecord
 class LiveAccounts(AccountEvents):
     """Ends sessions and drops caches before a change is reported as done."""
 
-    def __init__(self, accounts: Accounts, directory: Directory, facts: Facts) -> None:
+    def __init__(
+        self, accounts: Accounts, directory: Directory, facts: Facts, subscribing: Subscribing
+    ) -> None:
         self._accounts = accounts
         self._directory = directory
         self._facts = facts
+        self._subscribing = subscribing
 
     async def on_changed(self, jid: Jid) -> None:
         self._directory.kick(jid, StreamError("reset", "the password was changed"))
@@ -25,6 +29,9 @@ class LiveAccounts(AccountEvents):
 
     async def on_deleting(self, account: AccountRecord) -> None:
         self._directory.kick(account.jid, StreamError("not-authorized", "the account was deleted"))
+        known = await self._accounts.get(account.jid)
+        if known is not None:
+            await self._subscribing.farewell(known)
 
     async def on_deleted(self, jid: Jid) -> None:
         self._directory.kick(jid, StreamError("not-authorized", "the account was deleted"))

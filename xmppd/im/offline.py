@@ -18,7 +18,7 @@ from xmppd import ns
 from xmppd.clock import Clock, stamp
 from xmppd.errors import StanzaError
 from xmppd.sessions.account import Account, Resource
-from xmppd.sessions.facts import BecameAvailable, Facts
+from xmppd.sessions.facts import BecameAvailable, Facts, PriorityRaised
 from xmppd.sessions.session import Session
 from xmppd.stanza import Message
 from xmppd.storage.interfaces import NoSuchAccount, OfflineFull, OfflineMessage, OfflineStore
@@ -84,6 +84,7 @@ class Offline:
         self._busy: dict[int, _Work] = {}
         self._deliver: Deliver | None = None
         facts.on(BecameAvailable, self._on_available)
+        facts.on(PriorityRaised, self._on_available)
 
     def set_delivery(self, deliver: Deliver) -> None:
         """Called once: how a live message is delivered."""
@@ -141,7 +142,7 @@ class Offline:
     def _taker(account: Account) -> Session | None:
         return next((resource for resource in account.reachable() if isinstance(resource, Session)), None)
 
-    def _on_available(self, fact: BecameAvailable) -> None:
+    def _on_available(self, fact: BecameAvailable | PriorityRaised) -> None:
         session = fact.session
         if session.priority < 0:
             return  # XEP-0160#flow: only a resource that can get messages gets the kept ones

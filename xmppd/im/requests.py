@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from xmppd.errors import StanzaError
 from xmppd.ids import Ids
-from xmppd.routing.iq import At, Handler, IqTable, Payload, Request
+from xmppd.routing.iq import At, Handler, IqTable, Name, Payload, Request
 from xmppd.routing.outbox import Outbox
 from xmppd.routing.router import Router, Waiting
 from xmppd.sessions.account import Account
 from xmppd.sessions.session import Session
 from xmppd.stanza import Iq, Stanza
+
+Guard = Callable[[Iq, Account], Awaitable[None] | None]
 
 
 class Requests:
@@ -19,19 +23,38 @@ class Requests:
         self._table = table
         self._router = router
         self._ids = ids
+        self._guards: dict[Name, Guard] = {}
+
+    def guard(self, payload: Name, guard: Guard) -> None:
+        """Let ``guard`` refuse requests with ``payload`` before a resource gets them."""
+        self._guards[payload] = guard
 
     def accept(self, stanza: Stanza, account: Account, session: Session | None) -> Waiting:
         assert isinstance(stanza, Iq)
         assert stanza.to is not None
         if stanza.to.resource is not None:
-            resource = account.resources.get(stanza.to.resource)
-            if resource is not None:
-                resource.deliver(stanza)
-                return None
-            # RFC 6121#8.5.3.2.3
-            raise StanzaError("service-unavailable")
+            if (guard := self._guard(stanza)) is not None and (waiting := guard(stanza, account)) is not None:
+                return self._forward_later(stanza, account, waiting)
+            self._forward(stanza, account)
+            return None
         own = session is not None and session.account is account
         return self._serve(stanza, At.OWN if own else At.ACCOUNT, account, session)
+
+    def _guard(self, iq: Iq) -> Guard | None:
+        payload = iq.payload if iq.type in ("get", "set") else None
+        return None if payload is None else self._guards.get(Name(payload.ns, payload.name))
+
+    def _forward(self, iq: Iq, account: Account) -> None:
+        assert iq.to is not None
+        resource = account.resources.get(iq.to.resource or "")
+        if resource is None:
+            # RFC 6121#8.5.3.2.3
+            raise StanzaError("service-unavailable")
+        resource.deliver(iq)
+
+    async def _forward_later(self, iq: Iq, account: Account, waiting: Awaitable[None]) -> None:
+        await waiting
+        self._forward(iq, account)
 
     def accept_stranger(self, stanza: Stanza, session: Session | None) -> Waiting:
         assert isinstance(stanza, Iq)

@@ -33,7 +33,7 @@ class Resource(Protocol):
 
     @property
     def presence(self) -> Presence | None:
-        """What it broadcast last; None while it is not available."""
+        """What it broadcast last, stamped with when (XEP-0203); None while it is not available."""
 
     @property
     def priority(self) -> int:

@@ -22,7 +22,14 @@ from xmppd.ids import Ids
 from xmppd.jid import Jid, JidError
 from xmppd.sessions.account import Account, Trait
 from xmppd.sessions.accounts import Accounts
-from xmppd.sessions.facts import BecameAvailable, BecameUnavailable, Facts, SessionBound, SessionGone
+from xmppd.sessions.facts import (
+    BecameAvailable,
+    BecameUnavailable,
+    Facts,
+    PriorityRaised,
+    SessionBound,
+    SessionGone,
+)
 from xmppd.sessions.session import Session
 from xmppd.stanza import Presence, Stanza
 
@@ -144,7 +151,7 @@ class Directory:
 
     def set_presence(self, session: Session, presence: Presence | None) -> None:
         """``session`` broadcast ``presence``; None: it became unavailable."""
-        before = session.presence
+        before, priority = session.presence, session.priority
         session.presence = presence
         session.priority = presence.priority if presence is not None else 0
         self.changed(session)
@@ -153,6 +160,8 @@ class Directory:
                 self._facts.tell(BecameUnavailable(session))
         elif before is None:
             self._facts.tell(BecameAvailable(session))
+        elif priority < 0 <= session.priority:
+            self._facts.tell(PriorityRaised(session))
 
     def add_trait(self, session: Session, trait: Trait) -> None:
         if not session.traits & trait:

@@ -47,6 +47,13 @@ class BecameUnavailable:
 
 
 @dataclass(frozen=True, slots=True)
+class PriorityRaised:
+    """An available resource whose priority was negative has one that is not: from now on it gets messages."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
 class RosterChanged:
     """A roster item of ``account`` (bare) changed and is committed."""
 
