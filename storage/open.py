@@ -13,7 +13,7 @@ from xmppd.storage.sqlite.database import Database, plan_file
 from xmppd.storage.sqlite.offline import SqliteOffline
 from xmppd.storage.sqlite.private import SqlitePrivate
 from xmppd.storage.sqlite.rosters import SqliteRosters
-from xmppd.storage.sqlite.schema import Plan, schema_version
+from xmppd.storage.sqlite.schema import Plan
 from xmppd.storage.sqlite.secrets import SqliteSecrets
 from xmppd.storage.sqlite.vcards import SqliteVcards
 
@@ -39,8 +39,7 @@ def schema_versions(url: str, base: Path) -> tuple[int, int]:
 
     Only reads, whether a server runs or not. ``UserError`` says what is wrong with the storage.
     """
-    path, newest = sqlite_path(url, base), len(migrations("sqlite"))
-    return (schema_version(path) if path is not None and path.exists() else 0), newest
+    return plan_storage(url, base).version, len(migrations("sqlite"))
 
 
 def sqlite_path(url: str, base: Path) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -165,12 +166,14 @@ def plan_file(path: Path | None) -> Plan:
     """What opening ``path`` would do to its schema; changes nothing. ``UserError`` as ``Database.open``."""
     if path is None or not path.exists():
         return Plan(0, migrations("sqlite"))
+    # Without a -wal file nobody has it open. A reader would make one and leave it behind, were the file not immutable.
+    in_use = path.with_name(f"{path.name}-wal").exists()
+    mode = "mode=ro" if in_use else "mode=ro&immutable=1"
     try:
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
-        try:
+        with closing(
+            sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, isolation_level=None)
+        ) as connection:
             return plan(connection, str(path))
-        finally:
-            connection.close()
     except sqlite3.Error as error:
         raise explain(error, str(path), "open") or error from error
 
@@ -204,10 +207,8 @@ def _create(path: Path) -> None:
             f"cannot open the database {path}: {error.strerror}; see that user id {os.geteuid()} may "
             f"read and write it and its directory, or name another file in [storage] url"
         ) from error
-    if start not in (
-        b"",
-        _MAGIC,
-    ):  # SQLite takes a short file of anything for an empty database, and overwrites it
+    # SQLite takes a short file of anything for an empty database, and overwrites it.
+    if start and start != _MAGIC:
         raise UserError(
             f"cannot open the database {path}: the file is no SQLite database; "
             "name another file in [storage] url, or move this one away"

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 from xmppd import __version__
 from xmppd.errors import UserError
 from xmppd.storage.migrations import Migration, migrations
-from xmppd.storage.sqlite.errors import explain
 
 META = """
 CREATE TABLE IF NOT EXISTS meta (
@@ -53,15 +50,6 @@ def plan(connection: sqlite3.Connection, path: str, known: tuple[Migration, ...]
             f"run xmppd {meta['program']} or newer, or bring back a backup from before the upgrade"
         )
     return Plan(version, known[version:])
-
-
-def schema_version(path: Path) -> int:
-    """The version of the database file ``path``; reads only. ``UserError`` as ``plan``, and where it does not open."""
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            return plan(connection, str(path)).version
-    except sqlite3.Error as error:
-        raise explain(error, str(path), "open") or error from error
 
 
 def migrate(connection: sqlite3.Connection, path: str, known: tuple[Migration, ...] | None = None) -> Plan:

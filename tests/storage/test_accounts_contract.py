@@ -243,6 +243,24 @@ async def test_last_seen_of_many_accounts(stores: Stores) -> None:
     assert await stores.accounts.last_seen([]) == {}
 
 
+async def test_last_seen_is_not_told_to_whom_the_account_blocks(
+    stores: Stores, owner: int, other: int
+) -> None:
+    for account in (owner, other):
+        await stores.accounts.set_last_seen(account, LastSeen(1))
+    await stores.blocklists.add(owner, [Jid.parse("montague.example")], limit=0)
+    await stores.blocklists.add(other, [Jid.parse("tybalt@capulet.example")], limit=0)
+
+    async def seen(*asker: str) -> list[Jid]:
+        blocking = [Jid.parse(text) for text in asker]
+        return sorted(await stores.accounts.last_seen([JULIET, ROMEO], unless_blocking=blocking))
+
+    assert await seen() == [JULIET, ROMEO]
+    assert await seen("romeo@montague.example", "montague.example") == [ROMEO]
+    assert await seen("tybalt@capulet.example", "capulet.example") == [JULIET]
+    assert await seen("nurse@capulet.example", "capulet.example") == [JULIET, ROMEO]
+
+
 async def test_last_seen_is_replaced(stores: Stores, owner: int) -> None:
     await stores.accounts.set_last_seen(owner, LastSeen(1, "old"))
     await stores.accounts.set_last_seen(owner, LastSeen(2))

@@ -161,6 +161,19 @@ async def test_requests_of_strangers_leave_contacts_their_room(stores: Stores, o
         await stores.rosters.update([put(owner, replace(strangers[0], listed=True))], limit=2)
 
 
+async def test_requests_may_have_a_limit_of_their_own(stores: Stores, owner: int) -> None:
+    def stranger(number: int) -> RosterItem:
+        return replace(REQUEST, jid=Jid(f"stranger{number}", "a.example"))
+
+    await stores.rosters.update([put(owner, stranger(1))], limit=9, request_limit=1)
+    with pytest.raises(RosterFull):
+        await stores.rosters.update([put(owner, stranger(2))], limit=9, request_limit=1)
+    await stores.rosters.update([put(owner, stranger(2))], limit=1, request_limit=0)
+    await stores.rosters.update([put(owner, RosterItem(ROMEO))], limit=1, request_limit=0)
+    with pytest.raises(RosterFull):
+        await stores.rosters.update([put(owner, RosterItem(NURSE))], limit=1, request_limit=0)
+
+
 async def test_no_change_is_lost_among_many_at_once(stores: Stores, owner: int) -> None:
     def add_group(group: str) -> RosterChange:
         def change(before: RosterItem | None) -> RosterItem:

@@ -137,6 +137,9 @@ async def test_a_plan_can_be_had_without_opening_the_storage(tmp_path: Path) -> 
     assert plan_storage("sqlite:x.db", tmp_path).pending == ()  # while the server runs, too
     await database.close()
     planned = plan_storage("sqlite:x.db", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [
+        "x.db"
+    ]  # it leaves no -wal file to someone else's trouble
     assert (planned.version, planned.pending) == (len(known), ())
     (tmp_path / "y.db").write_bytes(b"x" * 10_000)
     with pytest.raises(UserError, match="no SQLite database"):
