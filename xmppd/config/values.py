@@ -54,7 +54,7 @@ def parse_address(text: str) -> Address:
         host = host[1:-1]
         if ":" not in host:
             raise ValueError(f"{text!r}: only an IPv6 address stands in brackets")
-    elif ":" in host:
+    elif ":" in host and "/" not in host:
         raise ValueError(f'{text!r}: an IPv6 address stands in brackets, as in "[{host}]:{port}"')
     if not host or any(char.isspace() or char in "/[]@" for char in host):
         raise ValueError(f"{text!r} names no host")
