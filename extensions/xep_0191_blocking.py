@@ -191,12 +191,12 @@ def _greetings(account: Account, removed: Blocked, contacts: Iterable[RosterItem
 
     What they sent meanwhile was dropped, so they are asked for their own presence too (RFC 6121#4.3).
     """
-    items = [item for item in contacts if not _covers(account, item.jid)]
+    blocked = account.get(Blocked)
+    items = [item for item in contacts if blocked is None or not blocked.covers(item.jid)]
     for jid in sorted(_affected(removed, [item.jid.bare for item in items if item.sees_us])):
-        if not _covers(account, jid):
-            for resource in account.available():
-                assert resource.presence is not None
-                yield resource.presence.with_to(jid)
+        for resource in account.available():
+            assert resource.presence is not None
+            yield resource.presence.with_to(jid)
     if account.available():
         for jid in sorted(_affected(removed, [item.jid.bare for item in items if item.sees_them])):
             yield Presence(type="probe", sender=account.jid, to=jid.bare)
@@ -206,11 +206,6 @@ def _affected(listed: Blocked, contacts: list[Jid]) -> frozenset[Jid]:
     """Whom of ``contacts`` the list concerns; where it names a single resource, only that."""
     whole = frozenset(jid for jid in contacts if listed.covers(jid))
     return whole.union(jid for jid in listed.jids if jid.bare in contacts)
-
-
-def _covers(account: Account, jid: Jid) -> bool:
-    blocked = account.get(Blocked)
-    return blocked is not None and blocked.covers(jid)
 
 
 def setup(s: Setup, options: Options) -> None:

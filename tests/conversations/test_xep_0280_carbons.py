@@ -226,9 +226,8 @@ async def test_errors_are_copied_where_the_message_was(server: Harness) -> None:
     await juliet.send(f"<message to='{ROMEO}/garden' type='chat' id='b'>{BODY}</message>")
     home.received.clear()
     await garden.send(f"<message to='{JULIET}' type='error' id='b'>{error}</message>")
-    home.expect(
-        copy("sent", "home", "error", f"<message from='{ROMEO}/garden' to='{JULIET}' type='error' id='b'>{error}</message>")
-    )  # fmt: skip
+    bounce = f"<message from='{ROMEO}/garden' to='{JULIET}' type='error' id='b'>{error}</message>"
+    home.expect(copy("sent", "home", "error", bounce))
     # and this answers nothing that was copied
     await garden.send(f"<message to='{JULIET}' type='headline' id='c'>{BODY}</message>")
     await juliet.send(f"<message to='{ROMEO}/garden' type='error' id='c'>{error}</message>")
