@@ -7,14 +7,26 @@ from typing import Any, Final
 from xmppd.extension import Extension
 from xmppd.extensions import (
     xep_0030_disco,
+    xep_0049_private,
+    xep_0054_vcard,
     xep_0092_version,
+    xep_0115_caps,
+    xep_0128_0157_contact,
+    xep_0191_blocking,
     xep_0199_ping,
     xep_0202_time,
+    xep_0280_carbons,
 )
 
 EXTENSIONS: Final[tuple[Extension[Any], ...]] = (
     xep_0030_disco.EXTENSION,
+    xep_0049_private.EXTENSION,
+    xep_0054_vcard.EXTENSION,
     xep_0092_version.EXTENSION,
+    xep_0115_caps.EXTENSION,
+    xep_0128_0157_contact.EXTENSION,
+    xep_0191_blocking.EXTENSION,
     xep_0199_ping.EXTENSION,
     xep_0202_time.EXTENSION,
+    xep_0280_carbons.EXTENSION,
 )

@@ -37,6 +37,10 @@ class BlocklistFull(Exception):
     """The block list holds as many addresses as the limit allows."""
 
 
+class PrivateFull(Exception):
+    """As many private elements are kept for the account as the limit allows."""
+
+
 class OfflineFull(Exception):
     """As many messages are kept for the account as the limit allows."""
 
@@ -260,8 +264,11 @@ class PrivateStore(Protocol):
         """The stored element as UTF-8 with its own ``xmlns``."""
 
     @abstractmethod
-    async def put(self, owner: int, entries: Iterable[tuple[str, str, bytes]]) -> None:
-        """Store each ``(name, namespace, element)``, all or none; what was there under the same name is replaced."""
+    async def put(self, owner: int, entries: Iterable[tuple[str, str, bytes]], *, limit: int = 0) -> None:
+        """Store each ``(name, namespace, element)``, all or none; what was there under the same name is replaced.
+
+        ``PrivateFull`` if that adds to them and makes them more than ``limit`` (0: no limit).
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +284,10 @@ class VcardStore(Protocol):
 
     @abstractmethod
     async def get(self, owner: int) -> Vcard | None: ...
+
+    @abstractmethod
+    async def photo_hash(self, owner: int) -> str | None:
+        """The vCard's ``photo_hash`` alone, which is quick; None where there is no vCard."""
 
     @abstractmethod
     async def put(self, owner: int, vcard: Vcard) -> None: ...

@@ -22,11 +22,18 @@ class SqliteVcards(VcardStore):
 
         return await self._database.read(work)
 
+    async def photo_hash(self, owner: int) -> str | None:
+        def work(connection: sqlite3.Connection) -> str | None:
+            row = connection.execute("SELECT photo_hash FROM vcards WHERE owner = ?", (owner,)).fetchone()
+            return None if row is None else row[0]
+
+        return await self._database.read(work)
+
     async def put(self, owner: int, vcard: Vcard) -> None:
         def work(connection: sqlite3.Connection) -> None:
             require_account(connection, owner)
             connection.execute(
-                "INSERT OR REPLACE INTO vcards VALUES (?, ?, ?)", (owner, vcard.xml, vcard.photo_hash)
+                "INSERT OR REPLACE INTO vcards VALUES (?, ?, ?)", (owner, vcard.photo_hash, vcard.xml)
             )
 
         await self._database.write(work)

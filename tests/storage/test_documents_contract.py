@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from xmppd.storage.interfaces import Stores, Vcard
+from xmppd.storage.interfaces import PrivateFull, Stores, Vcard
 
 
 async def test_private_xml_is_kept_by_name_and_namespace(stores: Stores, owner: int, other: int) -> None:
@@ -27,6 +27,27 @@ async def test_private_xml_is_replaced(stores: Stores, owner: int) -> None:
     await stores.private.put(owner, [("a", "x", b"2"), ("a", "x", b"3")])
     assert await stores.private.get(owner, "a", "x") == b"3"
     assert await stores.private.get(owner, "b", "x") == b"1"
+
+
+async def test_private_xml_has_a_limit(stores: Stores, owner: int, other: int) -> None:
+    await stores.private.put(owner, [("a", "x", b"1"), ("a", "y", b"1")], limit=2)
+    await stores.private.put(other, [("a", "x", b"1")], limit=2)
+    with pytest.raises(PrivateFull):
+        await stores.private.put(owner, [("a", "x", b"2"), ("b", "x", b"2")], limit=2)
+    assert await stores.private.get(owner, "a", "x") == b"1"
+    assert await stores.private.get(owner, "b", "x") is None
+    await stores.private.put(owner, [("a", "x", b"3")], limit=1)  # a limit that came later
+    assert await stores.private.get(owner, "a", "x") == b"3"
+    await stores.private.put(owner, [("b", "x", b"3")])
+
+
+async def test_the_hash_of_a_photo_is_read_by_itself(stores: Stores, owner: int, other: int) -> None:
+    assert await stores.vcards.photo_hash(owner) is None
+    await stores.vcards.put(owner, Vcard(b"<vCard/>", "da39a3ee5e6b4b0d3255bfef95601890afd80709"))
+    assert await stores.vcards.photo_hash(owner) == "da39a3ee5e6b4b0d3255bfef95601890afd80709"
+    await stores.vcards.put(owner, Vcard(b"<vCard/>"))
+    assert await stores.vcards.photo_hash(owner) == ""
+    assert await stores.vcards.photo_hash(other) is None
 
 
 async def test_a_vcard_is_replaced(stores: Stores, owner: int, other: int) -> None:

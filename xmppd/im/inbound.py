@@ -15,7 +15,7 @@ from xmppd.routing.pipeline import Pipeline
 from xmppd.routing.router import Router, Waiting
 from xmppd.sessions.session import Session
 from xmppd.stanza import Iq, Message, Presence, error_element
-from xmppd.storage.interfaces import StorageUnavailable
+from xmppd.storage.interfaces import NoSuchAccount, StorageUnavailable
 from xmppd.xml.element import Element
 
 log = logging.getLogger("xmppd.im")
@@ -94,6 +94,8 @@ class ClientStanzas:
         """
         if isinstance(err, StanzaError):
             error = err
+        elif isinstance(err, NoSuchAccount):
+            error = StanzaError("service-unavailable", "the account was deleted")
         elif isinstance(err, StorageUnavailable):
             log.error("storage: %s", err)
             error = StanzaError(

@@ -120,6 +120,10 @@ class Session:
             self._queue = deque()
             self._tasks.start(f"session {self.jid}", self._drain(waiting))
 
+    def act(self, element: Element) -> None:
+        """Handle ``element`` for the client, behind what it did send; nothing that counts what it sent counts it."""
+        self.receive(element)
+
     async def _drain(self, waiting: Awaitable[None]) -> None:
         queue = self._queue
         assert queue is not None

@@ -58,8 +58,8 @@ CREATE TABLE private_xml (
 
 CREATE TABLE vcards (
     owner INTEGER PRIMARY KEY,
-    xml BLOB NOT NULL,
-    photo_hash TEXT NOT NULL
+    photo_hash TEXT NOT NULL,              -- in front of the large column, so that reading it reads one page
+    xml BLOB NOT NULL
 ) STRICT;
 
 -- `newest` is the floor of the ids, which are not used again when the queue is emptied; `kept` counts the rows below.
