@@ -22,7 +22,6 @@ from xmppd.sessions.session import Session
 from xmppd.stanza import Message
 from xmppd.xml.element import Element
 
-NS: Final = "urn:xmpp:carbons:2"
 RULES: Final = "urn:xmpp:carbons:rules:0"
 DIRECT_INVITATION: Final = "jabber:x:conference"  # XEP-0249
 PAYLOADS: Final = frozenset({"urn:xmpp:receipts", ns.CHAT_STATES, "urn:xmpp:chat-markers:0"})
@@ -32,7 +31,7 @@ _REMEMBERED: Final = 32  # copied messages per account; an error comes soon or n
 
 @dataclass(frozen=True, slots=True)
 class Enable:
-    TAG: ClassVar[Name] = Name(NS, "enable")
+    TAG: ClassVar[Name] = Name(ns.CARBONS, "enable")
 
     @classmethod
     def parse(cls, element: Element) -> Self:
@@ -41,7 +40,7 @@ class Enable:
 
 @dataclass(frozen=True, slots=True)
 class Disable:
-    TAG: ClassVar[Name] = Name(NS, "disable")
+    TAG: ClassVar[Name] = Name(ns.CARBONS, "disable")
 
     @classmethod
     def parse(cls, element: Element) -> Self:
@@ -137,7 +136,7 @@ def _copy(
         type=message.type,
         sender=account.jid,
         to=None,
-        children=[Element(direction, NS, children=[forwarded])],
+        children=[Element(direction, ns.CARBONS, children=[forwarded])],
     )
     copy.wire()  # renders what all copies share
     for resource in resources:
@@ -151,7 +150,7 @@ def is_eligible(message: Message, *, received: bool) -> bool:
     body = payload = invitation = room = False
     for child in message.elements():
         space, name = child.ns, child.name
-        if (space == NS and name == "private") or (space == ns.HINTS and name == "no-copy"):
+        if (space == ns.CARBONS and name == "private") or (space == ns.HINTS and name == "no-copy"):
             return False  # XEP-0280#avoiding, XEP-0334#no-copy
         body = body or (space == ns.CLIENT and name == "body")
         payload = payload or space in PAYLOADS
@@ -170,7 +169,7 @@ def is_eligible(message: Message, *, received: bool) -> bool:
 
 def setup(s: Setup, config: NoOptions) -> None:
     carbons = Carbons(s.core.directory)
-    s.feature(NS, RULES)
+    s.feature(ns.CARBONS, RULES)
     s.iq("set", Enable, carbons.on_enable, (At.OWN, At.ACCOUNT, At.SERVER))
     s.iq("set", Disable, carbons.on_disable, (At.OWN, At.ACCOUNT, At.SERVER))
     s.after_sent(carbons.after_sent)

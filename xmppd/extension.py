@@ -21,6 +21,7 @@ from xmppd.errors import ConfigError
 from xmppd.ids import Ids
 from xmppd.im.inbound import ClientStanzas, Sent
 from xmppd.im.messages import Messages, Received
+from xmppd.im.rosters import Rosters
 from xmppd.routing.disco import Disco, Entity, Form, Identity, Node, ServerItems
 from xmppd.routing.iq import At, Handler, IqTable, P
 from xmppd.routing.pipeline import KINDS, Pipeline, Stage
@@ -29,6 +30,7 @@ from xmppd.routing.router import Router
 from xmppd.sessions.accounts import Accounts, Loader
 from xmppd.sessions.directory import Directory
 from xmppd.sessions.facts import Facts
+from xmppd.sessions.nonzas import NonzaHandler, Nonzas
 from xmppd.sessions.offers import EarlyHandler, Offer, Offers
 from xmppd.stanza import Stanza
 from xmppd.storage.interfaces import Stores
@@ -83,6 +85,7 @@ class Core:
     tasks: Tasks
     facts: Facts
     accounts: Accounts
+    rosters: Rosters
     directory: Directory
     router: Router
     disco: Disco
@@ -92,6 +95,7 @@ class Core:
     iqs: IqTable
     pipeline: Pipeline
     offers: Offers
+    nonzas: Nonzas
     messages: Messages
     inbound: ClientStanzas
 
@@ -157,6 +161,11 @@ class Setup:
         """Answer an IQ before login."""
         self.core.offers.add_early_iq(name, ns, handler)
         self.described.append(f"iq before login {name} ({ns})")
+
+    def nonza(self, name: str, ns: str, handler: NonzaHandler) -> None:
+        """Act on a top-level element of bound clients that is no stanza."""
+        self.core.nonzas.add(name, ns, handler)
+        self.described.append(f"nonza {name} ({ns})")
 
     def account_data(self, loader: Loader) -> None:
         """Load what the extension keeps in ``Account`` whenever one comes into memory."""

@@ -44,6 +44,7 @@ from xmppd.sessions.c2s import ClientLimits, ClientServer
 from xmppd.sessions.directory import Directory
 from xmppd.sessions.facts import Facts
 from xmppd.sessions.keepalive import Keepalive
+from xmppd.sessions.nonzas import Nonzas
 from xmppd.sessions.offers import Offers
 from xmppd.storage.interfaces import Stores
 from xmppd.tasks import Tasks
@@ -93,6 +94,7 @@ async def build(
     registry = registry or LocalRegistry(bus)
     limits = config.limits
     tasks, facts, pipeline, iqs, offers, disco = Tasks(), Facts(), Pipeline(), IqTable(), Offers(), Disco()
+    nonzas = Nonzas()
 
     accounts = Accounts(stores.accounts, limits.cached_accounts)
     directory = Directory(
@@ -165,6 +167,7 @@ async def build(
         tasks=tasks,
         facts=facts,
         accounts=accounts,
+        rosters=rosters,
         directory=directory,
         router=router,
         disco=disco,
@@ -173,6 +176,7 @@ async def build(
         iqs=iqs,
         pipeline=pipeline,
         offers=offers,
+        nonzas=nonzas,
         messages=messages,
         inbound=inbound,
     )
@@ -187,6 +191,7 @@ async def build(
         accounts=accounts,
         directory=directory,
         offers=offers,
+        nonzas=nonzas,
         inbound=inbound,
         clock=clock,
         ids=ids,

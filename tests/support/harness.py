@@ -160,14 +160,15 @@ class Client:
     # What a test does
 
     async def send(self, xml: str) -> None:
-        """Send stanzas, and wait until the server has dealt with them."""
+        """Send stanzas or nonzas, and wait until the server has dealt with them."""
         self.send_nowait(xml)
         await self._harness.settle()
 
     def send_nowait(self, xml: str) -> None:
         for event in self._to_server.feed(xml.encode()):
             assert isinstance(event, Element), f"the test's XML is wrong: {event!r} in {xml}"
-            self.session.receive(event)
+            if not self._node.core.nonzas.handle(self.session, event):
+                self.session.receive(event)
 
     def expect(self, *xml: str) -> None:
         """The next stanzas that came are these, in this order; ``*`` stands for any value."""

@@ -26,6 +26,7 @@ from xmppd.net.tls import Certificates, ServerTls
 from xmppd.net.transport import Transport
 from xmppd.sessions.accounts import Accounts
 from xmppd.sessions.directory import Directory
+from xmppd.sessions.nonzas import Nonzas
 from xmppd.sessions.offers import Offers, StreamInfo
 from xmppd.sessions.session import Inbound, Session
 from xmppd.stanza import Iq, error_element
@@ -79,6 +80,7 @@ class ClientServer:
     accounts: Accounts
     directory: Directory
     offers: Offers
+    nonzas: Nonzas
     inbound: Inbound
     clock: Clock
     ids: Ids
@@ -397,8 +399,9 @@ class ClientConnection:
             self._end(wire.CLOSE)
         elif isinstance(event, Element):
             if event.ns != ns.CLIENT or event.name not in STANZAS:
-                # RFC 6120#4.9.3.24
-                self.fail(StreamError("unsupported-stanza-type", f"<{event.name} xmlns='{event.ns}'/>"))
+                if not self._server.nonzas.handle(session, event):
+                    # RFC 6120#4.9.3.24
+                    self.fail(StreamError("unsupported-stanza-type", f"<{event.name} xmlns='{event.ns}'/>"))
             elif not _is_from(event, session.jid):
                 # RFC 6120#8.1.2.1
                 self.fail(StreamError("invalid-from", f"this stream is {session.jid}"))
