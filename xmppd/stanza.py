@@ -83,7 +83,8 @@ class Stanza:
         """The same stanza to another address."""
         copy = self._copy()
         copy.to = to
-        copy._source, copy._tail = self._source, self._tail
+        copy._source = self._source
+        copy._tail = self._tail
         return copy
 
     def with_children(self, children: Children) -> Self:
@@ -100,9 +101,16 @@ class Stanza:
         return copy
 
     def _copy(self) -> Self:
-        return type(self)(
-            type=self.type, sender=self.sender, to=self.to, id=self.id, lang=self.lang, children=self.children
-        )
+        # Past __init__: one copy for each contact is made whenever somebody's presence changes.
+        copy = object.__new__(type(self))
+        copy.type = self.type
+        copy.sender = self.sender
+        copy.to = self.to
+        copy.id = self.id
+        copy.lang = self.lang
+        copy.children = self.children
+        copy._source = copy._tail = None
+        return copy
 
     # Writing
 
