@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from xmppd.storage.interfaces import StorageUnavailable
 
@@ -24,9 +24,6 @@ T = TypeVar("T")
 # Runs inside a transaction on the worker's thread, and leaves transaction control alone. What it raises goes to whoever
 # submitted it.
 Work = Callable[[sqlite3.Connection], T]
-
-# Jobs in one transaction: what they share costs nearly nothing from here on, and the first waits for the last.
-MAX_BATCH: Final = 400
 
 
 class _Job:
@@ -44,7 +41,8 @@ class Worker:
 
     ``connect`` makes the connection (``isolation_level=None``), ``begin`` starts a transaction on it, ``explain`` turns
     an error into one for people, or None where it is a bug. With ``savepoints`` a job that raises undoes itself only;
-    a reader, which has nothing to undo, saves them. At most ``queue_limit`` jobs wait.
+    a reader, which has nothing to undo, saves them. At most ``batch`` jobs share a transaction, and at most
+    ``queue_limit`` jobs wait.
     """
 
     def __init__(
@@ -55,6 +53,7 @@ class Worker:
         explain: Callable[[BaseException], StorageUnavailable | None],
         *,
         savepoints: bool,
+        batch: int,
         queue_limit: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -62,6 +61,7 @@ class Worker:
         self._begin = begin
         self._explain = explain
         self._savepoints = savepoints
+        self._size = batch
         self._limit = queue_limit
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()  # None: stop
         self._waiting = 0
@@ -146,7 +146,7 @@ class Worker:
         job = self._queue.get()
         while job is not None:
             batch.append(job)
-            if len(batch) >= MAX_BATCH or self._queue.empty():
+            if len(batch) >= self._size or self._queue.empty():
                 break
             job = self._queue.get()
         if batch:

@@ -14,8 +14,7 @@ import pytest_asyncio
 
 from xmppd.errors import UserError
 from xmppd.storage.interfaces import StorageUnavailable
-from xmppd.storage.sqlite.database import Database
-from xmppd.storage.sqlite.worker import MAX_BATCH
+from xmppd.storage.sqlite.database import WRITES, Database
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -68,9 +67,7 @@ async def test_jobs_that_arrive_during_a_transaction_share_the_next(database: Da
         before = database.commits
         futures = [database.write(insert(number)) for number in range(1_000)]
     assert await asyncio.gather(*futures) == list(range(1_000))
-    assert database.commits - before == 1 + -(
-        -1_000 // MAX_BATCH
-    )  # the one that was held, then 400 + 400 + 200
+    assert database.commits - before == 1 + -(-1_000 // WRITES)  # the one that was held, then 400 + 400 + 200
     assert await database.read(numbers) == list(range(1_000))
 
 
