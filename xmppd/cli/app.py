@@ -11,7 +11,7 @@ import typer
 
 from xmppd import __version__
 from xmppd.cli import check, init, pipeline, serve, user
-from xmppd.cli.run import ConfigFile, Json, Run, describe, to_json
+from xmppd.cli.run import ConfigFile, Json, Run, UsageError, describe, to_json
 from xmppd.errors import UserError
 
 _DONE, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
@@ -45,8 +45,9 @@ def _start(
         version(context, config, json)
         raise typer.Exit
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(_USAGE)
+        raise UsageError(
+            "a command is missing: serve, init, user, check, pipeline or version. See `xmppd --help`."
+        )
     Run.before_command(context, config, json)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import csv
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -144,14 +145,14 @@ def list_accounts(
         domain = _served(settings, domain)
 
     async def work() -> None:
-        found = _pages(settings, domain, contains, after, limit)
-        if run.json:
-            await _print_json(found)
-        elif as_csv:
-            await _print_csv(found)
-        else:
-            async for account in found:
-                print(account.jid)
+        async with aclosing(_pages(settings, domain, contains, after, limit)) as found:
+            if run.json:
+                await _print_json(found)
+            elif as_csv:
+                await _print_csv(found)
+            else:
+                async for account in found:
+                    print(account.jid)
 
     asyncio.run(work())
 
@@ -211,7 +212,7 @@ def _served(settings: Config, text: str) -> str:
 
 async def _pages(
     settings: Config, domain: str | None, contains: str, after: Jid | None, limit: int
-) -> AsyncIterator[AccountRecord]:
+) -> AsyncGenerator[AccountRecord, None]:
     async with open_accounts(settings) as accounts:
         left = limit or sys.maxsize
         while left > 0:
