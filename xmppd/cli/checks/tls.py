@@ -61,7 +61,7 @@ def _time(pair: Certificate, now: float) -> Finding:
     if now < pair.not_before:
         return error(
             "certificate expiry",
-            f"it is valid from {stamp(pair.not_before)} on",
+            f"it is not valid before {stamp(pair.not_before)}",
             "check this machine's clock",
         )
     if now >= pair.not_after:
