@@ -1,0 +1,161 @@
+"""Two ordinary users who talk while somebody else attacks the server; how long each of their exchanges took.
+
+A program of its own, so that its clock does not wait for the attacker's event loop. It logs in twice, then plays
+ping-pong: juliet writes to romeo, romeo answers, a pause, again. For each line on standard input, it prints the
+milliseconds of the exchanges since the line before, as JSON.
+
+    python -m tests.support.witness PORT CERTIFICATE
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+PAUSE_SECONDS: Final = 0.002
+SILENCE_SECONDS: Final = 20.0
+USERS: Final = ("witness1", "witness2")
+DOMAIN: Final = "capulet.example"
+PASSWORD: Final = "Wherefore art thou?"
+
+_HEADER: Final = (
+    f"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' "
+    f"to='{DOMAIN}' version='1.0'>"
+)
+
+
+class _User:
+    """Blocking and simple."""
+
+    def __init__(self, name: str, port: int, certificate: str) -> None:
+        context = ssl.create_default_context(cafile=certificate)
+        sock = socket.create_connection(("127.0.0.1", port), timeout=SILENCE_SECONDS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sock = context.wrap_socket(sock, server_hostname=DOMAIN)
+        login = b64encode(f"\0{name}\0{PASSWORD}".encode()).decode()
+        self.say(_HEADER, "</stream:features>")
+        self.say(
+            f"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{login}</auth>", "<success"
+        )
+        self.say(_HEADER, "</stream:features>")
+        self.say(
+            "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
+            "<resource>stage</resource></bind></iq>",
+            "</iq>",
+        )
+        self.say("<presence/>", "<presence")
+
+    def say(self, xml: str, answer: str = "") -> None:
+        self._sock.sendall(xml.encode())
+        if answer:
+            self.wait_for(answer.encode())
+
+    def wait_for(self, marker: bytes) -> None:
+        data = b""
+        while marker not in data:
+            more = self._sock.recv(65_536)
+            if not more:
+                raise SystemExit(f"witness: the connection was closed instead of {marker!r}, after {data!r}")
+            data += more
+
+
+def _main(port: int, certificate: str) -> None:
+    one, two = (_User(name, port, certificate) for name in USERS)
+    samples: list[float] = []
+    print("[]", flush=True)  # ready
+    number = 0
+    while True:
+        number += 1
+        began = time.perf_counter()
+        for sender, receiver, to in ((one, two, USERS[1]), (two, one, USERS[0])):
+            sender.say(
+                f"<message type='chat' to='{to}@{DOMAIN}/stage' id='m{number}'><body>number {number}</body></message>"
+            )
+            receiver.wait_for(f"<body>number {number}</body>".encode())
+        samples.append((time.perf_counter() - began) * 1000)
+        if select.select([0], [], [], PAUSE_SECONDS)[0]:
+            if not os.read(0, 100):
+                return
+            print(json.dumps(samples), flush=True)
+            samples.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds from a message to its answer, two messages in all."""
+
+    count: int
+    p50: float
+    p99: float
+    most: float
+
+    @staticmethod
+    def of(samples: list[float]) -> Latency:
+        ordered = sorted(samples)
+        return Latency(
+            len(ordered),
+            ordered[len(ordered) // 2],
+            ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
+            ordered[-1],
+        )
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50:.1f} ms, p99 {self.p99:.1f} ms, most {self.most:.1f} ms of {self.count}"
+
+
+class Witness:
+    """The program from outside. ``look`` gives what happened since the last look."""
+
+    def __init__(self, port: int, certificate: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.witness", str(port), str(certificate)],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        self._read()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        process = self._process
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            stream.close()
+        try:
+            process.wait(SILENCE_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
+
+    def look(self) -> Latency:
+        assert self._process.stdin is not None
+        self._process.stdin.write("look\n")
+        self._process.stdin.flush()
+        return Latency.of(self._read())
+
+    def _read(self) -> list[float]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the witness is gone: it lost its connection, or waited too long for a message"
+        samples: list[float] = json.loads(line)
+        return samples
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]), sys.argv[2])
