@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="xmppd-bench-"))
     try:
         servers = _servers(chosen.peer, folder, cores, alone=not chosen.peer_only)
-        results = Session(servers, options, chosen.profile).run(workloads)
+        results = Session(servers, options, cores, chosen.profile).run(workloads)
         remarks += disturbances(results)
         print_table(results, remarks)
         versions = {server.name: server.version() for server in servers}
@@ -67,9 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Session:
     """One run: every workload on every server, each on a freshly started one."""
 
-    def __init__(self, servers: Sequence[Server], options: Options, profile: Path | None) -> None:
+    def __init__(
+        self, servers: Sequence[Server], options: Options, cores: Cores, profile: Path | None
+    ) -> None:
         self._servers = servers
         self._options = options
+        self._cores = cores
         self._profile = profile
         self._keys = KeyCache()
 
@@ -86,7 +89,15 @@ class Session:
                 profile = self._profile_for(workload, workloads)
                 try:
                     with server.start(workload.mechanism, profile) as running, Loop() as loop:
-                        bench = Bench(running, self._options, accounts, workload.mechanism, self._keys, loop)
+                        bench = Bench(
+                            running=running,
+                            options=self._options,
+                            accounts=accounts,
+                            mechanism=workload.mechanism,
+                            keys=self._keys,
+                            cores=self._cores,
+                            loop=loop,
+                        )
                         results.append(Result(server.name, workload, workload.run(bench)))
                 except BenchmarkError as error:
                     results.append(Result(server.name, workload, None, str(error)))

@@ -8,6 +8,9 @@ import resource
 import sys
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.errors import BenchmarkError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,16 @@ class Cores:
             yield
         finally:
             _pin(_only(self.generator))
+
+
+def busy_seconds(core: int) -> float:
+    """CPU seconds that `core` has spent on all programs since the machine started (Linux; steps of 10 ms)."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _iowait, irq, softirq = map(int, ticks[:7])
+            return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    raise BenchmarkError(f"/proc/stat has no cpu{core}")
 
 
 def choose_cores() -> Cores:

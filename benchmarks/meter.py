@@ -22,10 +22,6 @@ class Meter(Protocol):
         """Seconds of CPU, user and system, of all threads, ended ones included. Ended processes are not."""
         ...
 
-    def waited(self) -> float:
-        """Seconds that threads were ready to run and had no core, added up; 0 where the platform does not say."""
-        ...
-
     def rss(self) -> int:
         """Resident bytes."""
         ...
@@ -48,10 +44,6 @@ class LinuxMeter:
         with _alive(self._pid):
             return sum(self._cpu(pid) for pid in _linux_tree(self._pid))
 
-    def waited(self) -> float:
-        with _alive(self._pid):
-            return sum(waited(pid) for pid in _linux_tree(self._pid))
-
     def rss(self) -> int:
         with _alive(self._pid):
             pages = (Path(f"/proc/{pid}/statm").read_text().split()[1] for pid in _linux_tree(self._pid))
@@ -73,9 +65,6 @@ class PsMeter:
 
     def cpu(self) -> float:
         return sum(_ps_seconds(row[3]) for row in self._rows())
-
-    def waited(self) -> float:
-        return 0.0
 
     def rss(self) -> int:
         return sum(int(row[2]) * 1024 for row in self._rows())
@@ -107,13 +96,6 @@ def _linux_tree(root: int) -> list[int]:
         for task in Path(f"/proc/{pid}/task").iterdir():
             tree.extend(map(int, (task / "children").read_text().split()))
     return tree
-
-
-def waited(pid: int) -> float:
-    """Seconds that the living threads of one process, without its children, waited for a core; 0 if unknown."""
-    # The second field of schedstat is nanoseconds on a run queue. Kernels can be built without, macOS has no /proc.
-    files = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(file.read_text().split()[1]) for file in files) / 1e9
 
 
 def _ps_seconds(text: str) -> float:

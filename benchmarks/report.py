@@ -52,8 +52,8 @@ def disturbances(results: Sequence[Result]) -> list[str]:
         return []
     worst = max(disturbed.values(), key=lambda share: share or 0) or 0
     return [
-        f"disturbed, figures are too high: server or generator waited for their cores, up to {worst:.0%} of the time, "
-        f"in {'; '.join(disturbed)}. Run it again on an idle machine."
+        f"disturbed, figures are too high: other programs had up to {worst:.0%} of the server's core during "
+        f"{'; '.join(disturbed)}. Run it again on an idle machine."
     ]
 
 
@@ -62,17 +62,27 @@ def print_table(results: Sequence[Result], remarks: Sequence[str]) -> None:
     table = Table(title="xmppd benchmark: server cost per unit", title_justify="left")
     for column in ("workload", "server"):
         table.add_column(column, no_wrap=True)
-    for column in ("cost", "budget", "ratio", "per second", "busy", "p50 ms", "p95 ms", "p99 ms"):
+    for column in (
+        "cost",
+        "budget",
+        "ratio",
+        "xmppd/peer",
+        "per second",
+        "busy",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+    ):
         table.add_column(column, justify="right", no_wrap=True)
     before = ""
     for result in results:
         if before and before != result.workload.name:
             table.add_section()
         before = result.workload.name
-        table.add_row(result.workload.name, result.server, *_cells(result))
-    # A pipe has no width of its own; 80 columns would cut the figures.
+        table.add_row(result.workload.name, result.server, *_cells(result, results))
+    # Neither a pipe's 80 columns nor a narrow terminal may cut the figures.
     console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=140)
+    console = Console(highlight=False, width=max(console.width, 130))
     console.print(table)
     for result in results:
         text = result.error or (result.measurement.note if result.measurement else "")
@@ -113,15 +123,16 @@ def write_json(
     file.write_text(json.dumps(document, indent=2) + "\n")
 
 
-def _cells(result: Result) -> list[str]:
+def _cells(result: Result, results: Sequence[Result]) -> list[str]:
     measured, unit = result.measurement, result.workload.unit
     if measured is None:
-        return ["failed" if result.error else "-", *[""] * 7]
+        return ["failed" if result.error else "-", *[""] * 8]
     latency = measured.latency
     return [
         f"{_short(measured.figure)} {unit}",
         "" if result.budget is None else _short(result.budget),
         "" if result.ratio is None else f"{result.ratio:.2f}",
+        _against(result, results),
         "" if measured.throughput is None else f"{measured.throughput:,.0f}",
         "" if measured.busy is None else f"{measured.busy:.0%}",
         *(
@@ -130,6 +141,15 @@ def _cells(result: Result) -> list[str]:
             else [_short(value) for value in (latency.p50, latency.p95, latency.p99)]
         ),
     ]
+
+
+def _against(peer: Result, results: Sequence[Result]) -> str:
+    """What xmppd costs in the same workload, as a multiple of what `peer` does; empty for xmppd itself."""
+    for ours in results:
+        same = ours is not peer and (ours.server, ours.workload) == ("xmppd", peer.workload)
+        if same and ours.measurement and peer.measurement:
+            return f"{ours.measurement.figure / peer.measurement.figure:.2f}"
+    return ""
 
 
 def _short(value: float) -> str:

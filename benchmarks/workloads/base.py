@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import gc
-import os
+import operator
 import statistics
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, Protocol
 
 from benchmarks.accounts import Account
 from benchmarks.client import Connection, client_tls
+from benchmarks.cores import Cores, busy_seconds
 from benchmarks.errors import BenchmarkError
 from benchmarks.login import Gate
 from benchmarks.loop import Loop
-from benchmarks.meter import Meter, waited
+from benchmarks.meter import Meter
 from benchmarks.scram import KeyCache
 from benchmarks.server import Running
 
@@ -60,7 +61,7 @@ class Measurement:
     busy: float | None = None
     """Share of its core that the server used; well under 1 means that the generator was the limit."""
     disturbed: float | None = None
-    """Share of the time that the server or the generator was ready to run but something else had its core."""
+    """Share of the time that other programs ran on the server's core."""
     generator: float | None = None
     """CPU µs of the generator per unit."""
     latency: Latency | None = None
@@ -93,46 +94,68 @@ class Workload(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """CPU seconds and wall seconds; a difference or a sum of two is one again."""
+
+    server: float = 0.0
+    generator: float = 0.0
+    core: float = 0.0
+    """Of all programs on the server's core; 0 where it has none of its own."""
+    wall: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*map(operator.add, astuple(self), astuple(other)))
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(*map(operator.sub, astuple(self), astuple(other)))
+
+
 class Stopwatch:
     """Adds up measured windows."""
 
-    def __init__(self, server: Meter) -> None:
-        self.server = 0.0
-        """The server's CPU seconds in the last window."""
-        self._meter = server
-        self._total: tuple[float, ...] = (0.0,) * 5
+    def __init__(self, server: Meter, cores: Cores) -> None:
+        self.last = Usage()
+        """The last window."""
+        self._server = server
+        self._cores = cores
+        self._total = Usage()
 
     @contextmanager
     def window(self) -> Iterator[None]:
         before = self._read()
         yield
-        passed = tuple(after - start for after, start in zip(self._read(), before, strict=True))
-        self.server = passed[0]
-        self._total = tuple(total + more for total, more in zip(self._total, passed, strict=True))
+        self.last = self._read() - before
+        self._total += self.last
 
     def measurement(
         self, figures: Sequence[float], units: int, latencies: Sequence[float], note: str = ""
     ) -> Measurement:
         """What the windows say about `units` units; `figures` has one cost per window."""
-        server, generator, server_waited, generator_waited, wall = self._total
+        total = self._total
+        others = max(total.core - total.server, 0.0)
         return Measurement(
             figure=statistics.median(figures),
             rounds=tuple(figures),
-            throughput=units / wall,
-            busy=server / wall,
-            disturbed=max(server_waited, generator_waited) / wall,
-            generator=generator / units * 1e6,
+            throughput=units / total.wall,
+            busy=total.server / total.wall,
+            disturbed=None if self._cores.server is None else others / total.wall,
+            generator=total.generator / units * 1e6,
             latency=percentiles(latencies),
             note=note,
         )
 
-    def _read(self) -> tuple[float, ...]:
-        # The server is a child of the generator: only what concerns this very process is asked of it.
-        meter, own = self._meter, os.getpid()
-        return meter.cpu(), time.process_time(), meter.waited(), waited(own), time.perf_counter()
+    def _read(self) -> Usage:
+        core = self._cores.server
+        return Usage(
+            server=self._server.cpu(),
+            generator=time.process_time(),
+            core=0.0 if core is None else busy_seconds(core),
+            wall=time.perf_counter(),
+        )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Bench:
     """A freshly started server and the means to load it."""
 
@@ -141,6 +164,7 @@ class Bench:
     accounts: Sequence[Account]
     mechanism: str
     keys: KeyCache
+    cores: Cores
     loop: Loop
 
     def gate(self, tls: bool) -> Gate:
@@ -164,7 +188,7 @@ class Bench:
         """
         drive(self.options.warmup)
         del latencies[:]
-        watch = Stopwatch(self.running.meter)
+        watch = Stopwatch(self.running.meter, self.cores)
         costs: list[float] = []
         first = units()
         with no_collector():
@@ -174,7 +198,7 @@ class Bench:
                     drive(self.options.seconds / self.options.rounds)
                 if units() == before:
                     raise BenchmarkError("nothing was delivered: the server lost what was in flight")
-                costs.append(watch.server / (units() - before) * 1e6)
+                costs.append(watch.last.server / (units() - before) * 1e6)
         return watch.measurement(costs, units() - first, latencies)
 
 

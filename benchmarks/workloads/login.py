@@ -34,7 +34,7 @@ class Login:
         # Warms up the server, and fills the cache of salted passwords: from here on the generator hashes none.
         _log_out(bench, gate.login_all(accounts))
         gate.durations.clear()
-        watch = Stopwatch(meter)
+        watch = Stopwatch(meter, bench.cores)
         costs: list[float] = []
         departures: list[float] = []
         began = time.perf_counter()
@@ -43,7 +43,7 @@ class Login:
                 with watch.window():
                     connections = gate.login_all(accounts)
                     bench.loop.run(_REST_SECONDS)  # the last initial presences
-                costs.append(watch.server / len(accounts) * 1e3)
+                costs.append(watch.last.server / len(accounts) * 1e3)
                 before = meter.cpu()
                 _log_out(bench, connections)
                 departures.append((meter.cpu() - before) / len(accounts) * 1e3)
