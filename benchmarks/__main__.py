@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         if chosen.keep:
             print(f"configurations, data and logs are kept in {folder}")
