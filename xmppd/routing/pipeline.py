@@ -84,12 +84,14 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.registrations: list[Registration] = []
-        self._flat: dict[tuple[type[Enum], type[Stanza]], tuple[Handler[Any], ...]] = {}
+        self._outbound: dict[type[Stanza], tuple[Handler[Any], ...]] = {}
+        self._inbound: dict[type[Stanza], tuple[Handler[Any], ...]] = {}
 
     def add(self, stage: Stage, kind: type[S], handler: Handler[S], owner: str) -> None:
         self.registrations.append(Registration(stage, kind, handler, owner))
         side = type(stage)
-        self._flat[side, kind] = tuple(
+        flat = self._outbound if side is Outbound else self._inbound
+        flat[kind] = tuple(
             registration.handler
             for each in side
             for registration in self.registrations
@@ -100,12 +102,12 @@ class Pipeline:
         """What is left of ``stanza`` behind the sender's stages; None: dropped. A bounce raises its
         ``StanzaError``.
         """
-        handlers = self._flat.get((Outbound, type(stanza)))
+        handlers = self._outbound.get(type(stanza))
         return _run(handlers, stanza, sender) if handlers else stanza
 
     def inbound(self, stanza: S, recipient: Account) -> S | None:
         """The same behind the recipient's stages."""
-        handlers = self._flat.get((Inbound, type(stanza)))
+        handlers = self._inbound.get(type(stanza))
         return _run(handlers, stanza, recipient) if handlers else stanza
 
 

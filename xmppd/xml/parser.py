@@ -256,6 +256,8 @@ class StreamParser:
             local, space = self._names[name]
         except KeyError:
             space, _, local = name.rpartition(_SEPARATOR)
+            if space == ns.CLIENT:
+                space = ns.CLIENT  # the same object, so that comparing it later is comparing pointers
             self._names[name] = local, space
         if attrs:
             if len(attrs) > self.limits.attributes:
