@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gc
 import logging
 import os
 import resource
@@ -110,6 +111,7 @@ async def run_node(run: Run, config: Config, load: Callable[[], Config]) -> None
         listening = await server.start()
         stack.push_async_callback(_stop, server, config)
         status = Status(pid=os.getpid(), version=__version__, listening=addresses(listening))
+        calm_collector()
         control = ControlServer(config.data_dir, server.accounts, lambda: status)
         stack.push_async_callback(control.close)
         await control.start()
@@ -203,6 +205,13 @@ def tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+
+
+def calm_collector() -> None:
+    """What lives as long as the process is never looked at again, and the rest seldom: stanzas die by reference counting."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 def raise_file_limit() -> None:
