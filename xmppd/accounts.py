@@ -72,31 +72,34 @@ class Accounts(Protocol):
 
 
 class AccountEvents(Protocol):
-    """What a running server does when accounts change. Each method returns when it is done."""
+    """What a running server does when accounts change. Each method returns when it is done.
+
+    ``asker`` is the session (full) that asked for it, if one did: it lives on, and who called ends it.
+    """
 
     @abstractmethod
-    async def on_changed(self, jid: Jid) -> None:
+    async def on_changed(self, jid: Jid, asker: Jid | None) -> None:
         """``jid`` has new keys: end its sessions, drop what is cached of it."""
 
     @abstractmethod
-    async def on_deleting(self, account: AccountRecord) -> None:
+    async def on_deleting(self, account: AccountRecord, asker: Jid | None) -> None:
         """``account`` is about to go and still whole: end its sessions, cancel its subscriptions at its contacts."""
 
     @abstractmethod
-    async def on_deleted(self, jid: Jid) -> None:
+    async def on_deleted(self, jid: Jid, asker: Jid | None) -> None:
         """``jid`` is gone: drop what is cached of it, end what logged in meanwhile."""
 
 
 class NobodyIsOnline(AccountEvents):
     """The events of a server that does not run."""
 
-    async def on_changed(self, jid: Jid) -> None:
+    async def on_changed(self, jid: Jid, asker: Jid | None) -> None:
         pass
 
-    async def on_deleting(self, account: AccountRecord) -> None:
+    async def on_deleting(self, account: AccountRecord, asker: Jid | None) -> None:
         pass
 
-    async def on_deleted(self, jid: Jid) -> None:
+    async def on_deleted(self, jid: Jid, asker: Jid | None) -> None:
         pass
 
 
@@ -134,16 +137,18 @@ class AccountService(Accounts):
             self._check(jid)
         await self._stores.accounts.create(accounts, now=self._clock.now())
 
-    async def set_credentials(self, jid: Jid, credentials: Credentials) -> None:
+    async def set_credentials(self, jid: Jid, credentials: Credentials, *, asker: Jid | None = None) -> None:
+        """See ``Accounts``; ``asker`` as in ``AccountEvents``."""
         await self._stores.accounts.set_credentials(jid, credentials)
-        await self._events.on_changed(jid)
+        await self._events.on_changed(jid, asker)
 
-    async def delete(self, jid: Jid) -> None:
+    async def delete(self, jid: Jid, *, asker: Jid | None = None) -> None:
+        """See ``Accounts``; ``asker`` as in ``AccountEvents``."""
         account = await self._get(jid)
-        await self._events.on_deleting(account)
+        await self._events.on_deleting(account, asker)
         await self._cancel_subscriptions(account)
         await self._stores.accounts.delete(jid)
-        await self._events.on_deleted(jid)
+        await self._events.on_deleted(jid, asker)
 
     async def list(
         self, *, domain: str | None = None, contains: str = "", after: Jid | None = None, limit: int = PAGE

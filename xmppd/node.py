@@ -270,6 +270,7 @@ def _client_limits(config: Config) -> ClientLimits:
         ),
         member=member,
         handshake_seconds=limits.handshake_seconds,
+        registration_seconds=limits.registration_seconds,
         login_attempts=limits.login_attempts,
         strangers_per_address=limits.unauthenticated_per_address,
         bytes_per_second=limits.bytes_per_second,

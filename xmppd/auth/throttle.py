@@ -45,16 +45,16 @@ class Throttle:
     """Asked before each attempt and told how it ended. ``address`` is the client's IP address as text."""
 
     def __init__(self, config: ThrottleConfig, clock: Clock) -> None:
-        self._logins = _Buckets(config.failures_per_login, config, clock)
-        self._addresses = _Buckets(config.failures_per_address, config, clock)
-        self._accounts = _Buckets(config.failures_per_account, config, clock)
+        self._logins = Buckets(config.failures_per_login, config, clock)
+        self._addresses = Buckets(config.failures_per_address, config, clock)
+        self._accounts = Buckets(config.failures_per_account, config, clock)
 
     def check(self, address: str, account: str | None = None) -> None:
         """Raise ``SaslError`` ``temporary-auth-failure`` if ``address`` has to wait before it tries ``account``.
 
         None: before it tries any.
         """
-        network = _network(address)
+        network = network_of(address)
         wait = self._addresses.wait(hash(network))
         if account is not None:
             login = hash((network, account))
@@ -67,7 +67,7 @@ class Throttle:
 
     def failed(self, address: str, account: str | None = None) -> None:
         """Count a failure; ``account`` is None where the name can belong to none."""
-        network = _network(address)
+        network = network_of(address)
         self._addresses.add(hash(network))
         if account is not None:
             self._logins.add(hash((network, account)))
@@ -75,7 +75,7 @@ class Throttle:
 
     def succeeded(self, address: str, account: str) -> None:
         """Forget the failures of ``account``, and those of ``address`` with it."""
-        self._logins.forget(hash((_network(address), account)))
+        self._logins.forget(hash((network_of(address), account)))
         self._accounts.forget(hash(account))
 
     @property
@@ -84,8 +84,11 @@ class Throttle:
         return len(self._logins) + len(self._addresses) + len(self._accounts)
 
 
-class _Buckets:
-    """Leaky buckets in order of their last failure. Keys are hashes: long names cost no more than short ones."""
+class Buckets:
+    """Leaky buckets that hold ``size`` each (0: without bound), in order of what was added last.
+
+    Keys are hashes: long names cost no more than short ones.
+    """
 
     def __init__(self, size: int, config: ThrottleConfig, clock: Clock) -> None:
         self._size = size if config.window_seconds > 0 else 0
@@ -123,7 +126,7 @@ class _Buckets:
 
 
 @lru_cache(maxsize=4096)  # an address is looked at several times in each login
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """What counts as one address: IPv4 as it is, IPv6 by the /64 that one user has at least."""
     try:
         ip = ip_address(address.partition("%")[0])  # fe80::1%eth0

@@ -23,17 +23,19 @@ class LiveAccounts(AccountEvents):
         self._facts = facts
         self._subscribing = subscribing
 
-    async def on_changed(self, jid: Jid) -> None:
-        self._directory.kick(jid, StreamError("reset", "the password was changed"))
+    async def on_changed(self, jid: Jid, asker: Jid | None) -> None:
+        self._directory.kick(jid, StreamError("reset", "the password was changed"), spare=asker)
         self._accounts.forget(jid)
 
-    async def on_deleting(self, account: AccountRecord) -> None:
-        self._directory.kick(account.jid, StreamError("not-authorized", "the account was deleted"))
+    async def on_deleting(self, account: AccountRecord, asker: Jid | None) -> None:
+        self._directory.kick(
+            account.jid, StreamError("not-authorized", "the account was deleted"), spare=asker
+        )
         known = await self._accounts.get(account.jid)
         if known is not None:
             await self._subscribing.farewell(known)
 
-    async def on_deleted(self, jid: Jid) -> None:
-        self._directory.kick(jid, StreamError("not-authorized", "the account was deleted"))
+    async def on_deleted(self, jid: Jid, asker: Jid | None) -> None:
+        self._directory.kick(jid, StreamError("not-authorized", "the account was deleted"), spare=asker)
         self._facts.tell(AccountDeleted(jid))
         self._accounts.forget(jid)

@@ -60,6 +60,7 @@ class ClientLimits:
     stranger: ParserLimits
     member: ParserLimits
     handshake_seconds: float
+    registration_seconds: float
     login_attempts: int
     strangers_per_address: int
     bytes_per_second: int
@@ -303,12 +304,25 @@ class ClientConnection:
         try:
             if handler is None:
                 raise StanzaError("not-allowed", "log in first")
+            self._give_time_to_fill_in()
             reply = await handler(self._info(negotiation), iq)
         except StanzaError as err:
             reply = Element(
                 "iq", ns.CLIENT, {"type": "error", "id": iq.get("id") or ""}, [error_element(err)]
             )
         negotiation.reply(to_bytes(reply))
+
+    def _give_time_to_fill_in(self) -> None:
+        """A person fills in a registration form, which takes longer than any program (DESIGN I9)."""
+        limits, timer = self._server.limits, self._timer
+        if timer is None or 0 < limits.registration_seconds < limits.handshake_seconds:
+            return
+        timer.cancel()
+        self._timer = None
+        if limits.registration_seconds:
+            since = self._server.clock.monotonic() - self._refilled  # since the client connected
+            left = max(0.0, limits.registration_seconds - since)
+            self._timer = self._server.clock.call_later(left, self._too_slow)
 
     async def _bind(self, negotiation: Negotiation, request: Bind) -> bool:
         server = self._server
