@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import gc
 import logging
 import os
 import resource
@@ -208,7 +207,7 @@ def tune_collector() -> None:
 
 
 def calm_collector() -> None:
-    """What lives as long as the process is never looked at again, and the rest seldom: stanzas die by reference counting."""
+    """Never look again at what lives as long as the process, and seldom at the rest: stanzas die by reference count."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
