@@ -136,6 +136,8 @@ class ServerProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if error is not None:
+            print(self.err)  # pytest shows it where the test failed
 
 
 class ChatClient:
@@ -153,6 +155,13 @@ class ChatClient:
         self._sock = context.wrap_socket(socket.create_connection(address, SECONDS), server_hostname=domain)
         self.certificate = self._sock.getpeercert(binary_form=True)
         secret = b64encode(f"\0{local}\0{password}".encode()).decode()
+        try:
+            self._log_in(secret)
+        except BaseException:
+            self.close()
+            raise
+
+    def _log_in(self, secret: str) -> None:
         self._ask(self._header, "</stream:features>")
         self._ask(
             f"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{secret}</auth>",

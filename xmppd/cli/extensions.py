@@ -12,7 +12,6 @@ from xmppd.config.sample import ExtensionSection
 from xmppd.errors import ConfigError
 from xmppd.extension import Extension
 from xmppd.extensions.table import EXTENSIONS
-from xmppd.node import build
 from xmppd.routing.pipeline import Registration
 from xmppd.storage.open import open_stores
 
@@ -55,6 +54,8 @@ def _reference(extension: Extension[Any]) -> str:
 
 async def registrations(config: Config) -> Sequence[Registration]:
     """Who acts at which stage under ``config``: a node is built for it, on a storage in memory, and thrown away."""
+    from xmppd.node import build  # here, because the other commands start faster without it
+
     stores = await open_stores("sqlite::memory:", config.data_dir)
     try:
         node = await build(config, stores, known())

@@ -8,10 +8,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Protocol
 
-import dns.asyncresolver
-import dns.exception
-import dns.resolver
-
 from xmppd.certificates import ascii_name
 from xmppd.cli.checks.finding import Finding, ok, warn
 from xmppd.config import Address, Config
@@ -40,6 +36,8 @@ class SystemResolver(Resolver):
     """Asks the name servers that this machine is set up with."""
 
     async def srv(self, name: str) -> Sequence[Srv]:
+        import dns.asyncresolver  # here, because it takes a quarter of the start of every command
+
         try:
             answer = await dns.asyncresolver.resolve(name, "SRV", lifetime=_SECONDS, search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
