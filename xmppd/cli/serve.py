@@ -110,7 +110,6 @@ async def run_node(run: Run, config: Config, load: Callable[[], Config]) -> None
         listening = await server.start()
         stack.push_async_callback(_stop, server, config)
         status = Status(pid=os.getpid(), version=__version__, listening=addresses(listening))
-        calm_collector()
         control = ControlServer(config.data_dir, server.accounts, lambda: status)
         stack.push_async_callback(control.close)
         await control.start()
@@ -204,13 +203,6 @@ def tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
-
-
-def calm_collector() -> None:
-    """Never look again at what lives as long as the process, and seldom at the rest: stanzas die by reference count."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
 
 
 def raise_file_limit() -> None:
