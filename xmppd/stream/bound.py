@@ -9,8 +9,8 @@ from xmppd.xml.pool import ParserPool
 
 
 class BoundStream:
-    """Parses the rest of one stream. With a pool it borrows a parser while a stanza is incomplete; without,
-    it keeps its own.
+    """Parses the rest of one stream. With a pool it holds a parser only while a stanza is incomplete;
+    without, it keeps its own.
     """
 
     __slots__ = ("_parser", "_pool")
@@ -25,20 +25,20 @@ class BoundStream:
 
     def feed(self, data: bytes) -> Sequence[Event]:
         """The events that ``data`` completes, in order."""
-        parser = self._parser
         pool = self._pool
-        if parser is not None:
-            events = parser.feed(data)
-            if pool is not None and pool.give_back(parser):
+        own = self._parser
+        if own is not None:
+            events = own.feed(data)
+            if pool is not None and pool.give_back(own):
                 self._parser = None
             return events
+        assert pool is not None
         if not data.strip(b" \t\r\n"):
             return ()  # RFC 6120#4.6.1: whitespace keepalive
-        assert pool is not None
-        parser = pool.borrow()
+        parser = pool.ready
         events = parser.feed(data)
-        if not pool.give_back(parser):
-            self._parser = parser
+        if not parser.idle:
+            self._parser = pool.take()
         return events
 
     def close(self) -> None:
