@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from xmppd.clock import Clock
 from xmppd.errors import UserError
@@ -23,6 +23,9 @@ from xmppd.storage.interfaces import (
     Stores,
     Subscription,
 )
+
+if TYPE_CHECKING:
+    from xmppd.sessions.session import Session
 
 PAGE: Final = 1000
 """Most accounts that one call of ``list``, ``create_many`` or ``existing`` is about."""
@@ -74,32 +77,32 @@ class Accounts(Protocol):
 class AccountEvents(Protocol):
     """What a running server does when accounts change. Each method returns when it is done.
 
-    ``asker`` is the session (full) that asked for it, if one did: it lives on, and who called ends it.
+    ``asker`` is the session that asked for it, if one did: it lives on, and who called ends it.
     """
 
     @abstractmethod
-    async def on_changed(self, jid: Jid, asker: Jid | None) -> None:
+    async def on_changed(self, jid: Jid, asker: Session | None) -> None:
         """``jid`` has new keys: end its sessions, drop what is cached of it."""
 
     @abstractmethod
-    async def on_deleting(self, account: AccountRecord, asker: Jid | None) -> None:
+    async def on_deleting(self, account: AccountRecord, asker: Session | None) -> None:
         """``account`` is about to go and still whole: end its sessions, cancel its subscriptions at its contacts."""
 
     @abstractmethod
-    async def on_deleted(self, jid: Jid, asker: Jid | None) -> None:
+    async def on_deleted(self, jid: Jid, asker: Session | None) -> None:
         """``jid`` is gone: drop what is cached of it, end what logged in meanwhile."""
 
 
 class NobodyIsOnline(AccountEvents):
     """The events of a server that does not run."""
 
-    async def on_changed(self, jid: Jid, asker: Jid | None) -> None:
+    async def on_changed(self, jid: Jid, asker: Session | None) -> None:
         pass
 
-    async def on_deleting(self, account: AccountRecord, asker: Jid | None) -> None:
+    async def on_deleting(self, account: AccountRecord, asker: Session | None) -> None:
         pass
 
-    async def on_deleted(self, jid: Jid, asker: Jid | None) -> None:
+    async def on_deleted(self, jid: Jid, asker: Session | None) -> None:
         pass
 
 
@@ -137,12 +140,14 @@ class AccountService(Accounts):
             self._check(jid)
         await self._stores.accounts.create(accounts, now=self._clock.now())
 
-    async def set_credentials(self, jid: Jid, credentials: Credentials, *, asker: Jid | None = None) -> None:
+    async def set_credentials(
+        self, jid: Jid, credentials: Credentials, *, asker: Session | None = None
+    ) -> None:
         """See ``Accounts``; ``asker`` as in ``AccountEvents``."""
         await self._stores.accounts.set_credentials(jid, credentials)
         await self._events.on_changed(jid, asker)
 
-    async def delete(self, jid: Jid, *, asker: Jid | None = None) -> None:
+    async def delete(self, jid: Jid, *, asker: Session | None = None) -> None:
         """See ``Accounts``; ``asker`` as in ``AccountEvents``."""
         account = await self._get(jid)
         await self._events.on_deleting(account, asker)

@@ -9,6 +9,7 @@ from xmppd.jid import Jid
 from xmppd.sessions.accounts import Accounts
 from xmppd.sessions.directory import Directory
 from xmppd.sessions.facts import AccountDeleted, Facts
+from xmppd.sessions.session import Session
 from xmppd.storage.interfaces import AccountRecord
 
 
@@ -23,11 +24,11 @@ class LiveAccounts(AccountEvents):
         self._facts = facts
         self._subscribing = subscribing
 
-    async def on_changed(self, jid: Jid, asker: Jid | None) -> None:
+    async def on_changed(self, jid: Jid, asker: Session | None) -> None:
         self._directory.kick(jid, StreamError("reset", "the password was changed"), spare=asker)
         self._accounts.forget(jid)
 
-    async def on_deleting(self, account: AccountRecord, asker: Jid | None) -> None:
+    async def on_deleting(self, account: AccountRecord, asker: Session | None) -> None:
         self._directory.kick(
             account.jid, StreamError("not-authorized", "the account was deleted"), spare=asker
         )
@@ -35,7 +36,7 @@ class LiveAccounts(AccountEvents):
         if known is not None:
             await self._subscribing.farewell(known)
 
-    async def on_deleted(self, jid: Jid, asker: Jid | None) -> None:
+    async def on_deleted(self, jid: Jid, asker: Session | None) -> None:
         self._directory.kick(jid, StreamError("not-authorized", "the account was deleted"), spare=asker)
         self._facts.tell(AccountDeleted(jid))
         self._accounts.forget(jid)

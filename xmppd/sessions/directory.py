@@ -188,13 +188,13 @@ class Directory:
             session.traits.value,
         )
 
-    def kick(self, account: Jid, error: StreamError, *, spare: Jid | None = None) -> int:
-        """End every session that ``account`` (bare) has on this node, but ``spare`` (full); how many there were."""
+    def kick(self, account: Jid, error: StreamError, *, spare: Session | None = None) -> int:
+        """End every session that ``account`` (bare) has on this node, but ``spare``; how many there were."""
         known = self._accounts.peek(account)
         sessions = [
             each
             for each in (known.resources.values() if known else ())
-            if isinstance(each, Session) and each.jid != spare
+            if isinstance(each, Session) and each is not spare
         ]
         for session in sessions:
             session.link.fail(error)
