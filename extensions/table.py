@@ -16,12 +16,17 @@ from xmppd.extensions import (
     xep_0199_ping,
     xep_0202_time,
     xep_0280_carbons,
+    xep_0352_csi,
 )
+from xmppd.extensions.xep_0077_registration import account as xep_0077_account
+from xmppd.extensions.xep_0077_registration import register as xep_0077_register
 
 EXTENSIONS: Final[tuple[Extension[Any], ...]] = (
     xep_0030_disco.EXTENSION,
     xep_0049_private.EXTENSION,
     xep_0054_vcard.EXTENSION,
+    xep_0077_account.EXTENSION,
+    xep_0077_register.EXTENSION,
     xep_0092_version.EXTENSION,
     xep_0115_caps.EXTENSION,
     xep_0128_0157_contact.EXTENSION,
@@ -29,4 +34,5 @@ EXTENSIONS: Final[tuple[Extension[Any], ...]] = (
     xep_0199_ping.EXTENSION,
     xep_0202_time.EXTENSION,
     xep_0280_carbons.EXTENSION,
+    xep_0352_csi.EXTENSION,
 )
