@@ -124,7 +124,7 @@ class ClientConnection:
     """Receives from one transport and is the ``Link`` of one session."""
 
     __slots__ = (
-        "_bytes_left", "_direct_tls", "_negotiation", "_refilled", "_server", "_session", "_stanzas_left", "_stream",
+        "_bytes_left", "_direct_tls", "_held", "_negotiation", "_refilled", "_server", "_session", "_stanzas_left", "_stream",
         "_timer", "_tls", "_transport", "_wake", "heard", "silent",
     )  # fmt: skip
 
@@ -137,6 +137,7 @@ class ClientConnection:
         self._session: Session | None = None
         self._tls: ServerTls | None = None
         self._wake: asyncio.Future[None] | None = None
+        self._held = False  # the session has enough to do
         self._bytes_left = float(server.limits.burst_bytes)
         self._stanzas_left = float(server.limits.burst_stanzas)
         self._refilled = server.clock.monotonic()
@@ -209,6 +210,7 @@ class ClientConnection:
             self._flush(negotiation)
             if self._transport.is_closed():
                 raise ConnectionResetError
+            self._transport.resume_reading()
             self._wake = asyncio.get_running_loop().create_future()
             try:
                 await self._wake
@@ -290,7 +292,9 @@ class ClientConnection:
             outcome = await exchange.step(data)
         except SaslError as err:
             log.info("login failed address=%s condition=%s", self._transport.address, err.condition)
-            negotiation.failed(err)
+            if negotiation.failed(err) is not None:
+                self._flush(negotiation)
+                self._transport.close()
             return None
         if isinstance(outcome, Challenge):
             negotiation.challenge(b64encode(outcome.data).decode())
@@ -401,6 +405,9 @@ class ClientConnection:
             self._negotiation.receive(data)
             if self._wake is not None and not self._wake.done():
                 self._wake.set_result(None)
+            else:
+                # A password is being checked, or something like it: what else a stranger sends waits outside (I9).
+                self._transport.pause_reading()
 
     def _handle(self, event: object) -> None:
         """Everything on a bound stream that is not an ordinary stanza."""
@@ -448,12 +455,12 @@ class ClientConnection:
 
     def _go_on(self) -> None:
         self._timer = None
-        self._transport.resume_reading()
+        if not self._held:
+            self._transport.resume_reading()
 
     def overflowed(self) -> None:
-        # RFC 6120#4.9.3.17; it will hardly read this either
+        # No resource-constraint (RFC 6120#4.9.3.17): it would wait behind all that the client does not read.
         log.info("a client does not read address=%s", self._transport.address)
-        self.fail(StreamError("resource-constraint", "too much waits for you to read it"))
         self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -472,9 +479,11 @@ class ClientConnection:
         self._transport.write(data)
 
     def pause_reading(self) -> None:
+        self._held = True
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
+        self._held = False
         if self._timer is None:  # else the rate limit still holds
             self._transport.resume_reading()
 
