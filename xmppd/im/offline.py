@@ -11,7 +11,7 @@ once; stream management makes it exactly once).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from xmppd import ns
@@ -25,7 +25,8 @@ from xmppd.storage.interfaces import NoSuchAccount, OfflineFull, OfflineMessage,
 from xmppd.tasks import Tasks
 from xmppd.xml.element import Element
 
-_PAGE: Final = 100
+_PAGE: Final = 25
+_CHUNK: Final = 65_536  # bytes given to a client before it has to read: many large messages would overflow its buffer
 _DAY: Final = 86_400.0
 
 Deliver = Callable[[Message, Account, Sequence[Resource]], None]
@@ -166,11 +167,12 @@ class Offline:
                         continue  # something was committed while we looked
                     return
                 after = page[-1].id
-                for message in page:
-                    self._give_one(message, account, work, session)
-                if not await session.link.drained():
-                    return
-                await self._store.discard(account.id, [message.id for message in page])
+                for chunk in _chunks(page):
+                    for message in chunk:
+                        self._give_one(message, account, work, session)
+                    if not await session.link.drained():
+                        return
+                    await self._store.discard(account.id, [message.id for message in chunk])
         finally:
             work.delivering = False
             if not work.arriving:  # else ``keep`` settles it
@@ -186,3 +188,17 @@ class Offline:
             self._deliver(live, account, resources)
         else:
             session.link.write(kept.stanza)
+
+
+def _chunks(messages: Sequence[OfflineMessage]) -> Iterator[list[OfflineMessage]]:
+    """``messages`` in order, in pieces of little more than ``_CHUNK`` bytes."""
+    chunk: list[OfflineMessage] = []
+    size = 0
+    for message in messages:
+        chunk.append(message)
+        size += len(message.stanza)
+        if size >= _CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
