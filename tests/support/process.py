@@ -265,7 +265,9 @@ class ServerProcess:
             for line in lines
             if _BAD.search(line) and not any(re.search(pattern, line) for pattern in self.expected)
         ]
-        assert not bad, "the server's log says:\n" + "\n".join(bad[:20])
+        assert not bad, "the server's log says:\n" + "\n".join(
+            line[:300] + " ... " + line[-300:] for line in bad[:5]
+        )
 
 
 _CONFIG: Final = f"""\

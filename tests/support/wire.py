@@ -33,6 +33,7 @@ from xmppd.xml.element import Element
 from xmppd.xml.parser import ParserLimits, StreamEnd, StreamHeader, StreamParser
 
 SECONDS: Final = 10.0
+_PIECE: Final = 262_144
 _LIMITS: Final = ParserLimits(stanza_bytes=2**26, tag_bytes=2**20)
 HEADER: Final = (
     f"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='{ns.STREAMS}' "
@@ -139,9 +140,10 @@ class Wire:
         await self.writer.drain()
 
     async def flood(self, data: bytes) -> bool:
-        """Send much; False if the server closed the connection meanwhile."""
+        """Send much, as fast as the server takes it; False if it closed the connection meanwhile."""
         try:
-            await self.send(data)
+            for start in range(0, len(data), _PIECE):
+                await self.send(data[start : start + _PIECE])
         except ConnectionError:
             return False
         return True

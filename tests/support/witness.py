@@ -35,10 +35,10 @@ _HEADER: Final = (
 )
 
 
-class _User:
-    """Blocking and simple."""
+class User:
+    """One session with presence, over a socket that blocks."""
 
-    def __init__(self, name: str, port: int, certificate: str) -> None:
+    def __init__(self, name: str, resource: str, port: int, certificate: str) -> None:
         context = ssl.create_default_context(cafile=certificate)
         sock = socket.create_connection(("127.0.0.1", port), timeout=SILENCE_SECONDS)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -51,7 +51,7 @@ class _User:
         self.say(_HEADER, "</stream:features>")
         self.say(
             "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
-            "<resource>stage</resource></bind></iq>",
+            f"<resource>{resource}</resource></bind></iq>",
             "</iq>",
         )
         self.say("<presence/>", "<presence")
@@ -64,14 +64,17 @@ class _User:
     def wait_for(self, marker: bytes) -> None:
         data = b""
         while marker not in data:
-            more = self._sock.recv(65_536)
+            more = self.read()
             if not more:
-                raise SystemExit(f"witness: the connection was closed instead of {marker!r}, after {data!r}")
+                raise SystemExit(f"the connection was closed instead of {marker!r}, after {data!r}")
             data += more
+
+    def read(self) -> bytes:
+        return self._sock.recv(65_536)
 
 
 def _main(port: int, certificate: str) -> None:
-    one, two = (_User(name, port, certificate) for name in USERS)
+    one, two = (User(name, "stage", port, certificate) for name in USERS)
     samples: list[float] = []
     print("[]", flush=True)  # ready
     number = 0
