@@ -124,8 +124,8 @@ class ClientConnection:
     """Receives from one transport and is the ``Link`` of one session."""
 
     __slots__ = (
-        "_bytes_left", "_direct_tls", "_held", "_negotiation", "_refilled", "_server", "_session", "_stanzas_left", "_stream",
-        "_timer", "_tls", "_transport", "_wake", "heard", "silent",
+        "_bytes_left", "_direct_tls", "_held", "_negotiation", "_refilled", "_server", "_session", "_stanzas_left",
+        "_stream", "_timer", "_tls", "_transport", "_wake", "heard", "silent",
     )  # fmt: skip
 
     def __init__(self, server: ClientServer, transport: Transport, *, direct_tls: bool) -> None:
