@@ -108,8 +108,6 @@ class Registration:
 
     def _count(self, address: str) -> None:
         """One more attempt; also of those that find a name taken, or names could be guessed without end."""
-        if not self._options.per_address_per_hour:
-            return
         key = hash(network_of(address))
         wait = self._attempts.wait(key)
         if wait > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -82,6 +83,14 @@ async def test_a_name_is_given_once(server: Harness) -> None:
     with pytest.raises(StanzaError) as caught:
         await ask(server, FIELDS.format("BILL", "Calliope"))
     assert (caught.value.condition, caught.value.type) == ("conflict", "cancel")
+
+
+async def test_the_first_of_two_gets_the_name(server: Harness) -> None:
+    both = [ask(server, FIELDS.format("bill", password)) for password in ("Calliope", "Melpomene")]
+    first, second = await asyncio.gather(*both, return_exceptions=True)
+    assert isinstance(first, Element)
+    assert isinstance(second, StanzaError)
+    assert second.condition == "conflict"
 
 
 async def test_nobody_becomes_an_administrator_by_taking_the_name(server: Harness) -> None:
