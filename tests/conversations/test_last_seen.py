@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 import pytest_asyncio
@@ -98,6 +98,7 @@ async def test_the_last_of_several_resources_counts(server: Harness, juliet: Cli
     await server.advance(100)
     await ask(juliet, ROMEO)
     juliet.expect(seconds(juliet, ROMEO, 0))  # XEP-0012#offline: he is there
+    assert await stored(server) is None
     await study.send("<presence type='unavailable'/>")
     await server.advance(10)
     await ask(juliet, ROMEO)
@@ -151,6 +152,17 @@ async def test_who_blocks_the_asker_was_never_seen(server: Harness, juliet: Clie
     juliet.expect_nothing()
 
 
+async def test_of_whom_one_blocks_one_is_told_nothing(server: Harness, juliet: Client) -> None:
+    await leave(server)
+    await juliet.send(
+        f"<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='{ROMEO}'/></block></iq>"
+    )
+    juliet.received.clear()
+    await juliet.send("<presence/>")
+    juliet.expect(f"<presence from='{JULIET}/balcony' to='{JULIET}'/>")
+    juliet.expect_nothing()
+
+
 # XEP-0012#online: a client answers for itself
 
 
@@ -167,6 +179,20 @@ async def test_a_question_to_a_resource_goes_there(server: Harness, juliet: Clie
     juliet.expect(seconds(juliet, f"{ROMEO}/orchard", 123))
     await ask(juliet, f"{ROMEO}/gone")
     juliet.expect(error(juliet, f"{ROMEO}/gone", "cancel", "service-unavailable", text=False))
+
+
+@pytest.mark.parametrize("asker", [f"{JULIET}/balcony", f"{PARIS}/palace"])
+async def test_a_question_to_a_resource_whose_roster_has_to_be_read_first(
+    server: Harness, juliet: Client, asker: str
+) -> None:
+    romeo = await server.client(f"{ROMEO}/orchard")
+    client = juliet if asker == str(juliet.jid) else await server.client(asker)
+    await ask(client, f"{ROMEO}/orchard")
+    if client is juliet:
+        assert [stanza.get("from") for stanza in romeo.received] == [asker]
+    else:
+        client.expect(error(client, f"{ROMEO}/orchard", "auth", "forbidden"))
+        romeo.expect_nothing()
 
 
 async def test_ones_own_resources_may_ask_each_other(server: Harness, juliet: Client) -> None:
@@ -212,13 +238,22 @@ async def test_who_asks_by_probe_is_told_too(server: Harness, juliet: Client) ->
 
 
 async def test_who_comes_back_while_it_is_looked_up_is_not_shown_as_gone(
-    server: Harness, juliet: Client
+    server: Harness, juliet: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await leave(server)
+    await server.advance(2)
     romeo = await server.client(f"{ROMEO}/orchard")
-    juliet.send_nowait("<presence/>")
-    romeo.send_nowait("<presence/>")
-    await server.settle()
+    await romeo.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")  # now it is in memory
+    last_seen = server.stores.accounts.last_seen
+
+    async def slow(jids: Iterable[Jid], *, unless_blocking: Iterable[Jid]) -> dict[Jid, LastSeen]:
+        found = await last_seen(jids, unless_blocking=unless_blocking)
+        romeo.send_nowait("<presence/>")
+        assert romeo.session.presence is not None
+        return found
+
+    monkeypatch.setattr(server.stores.accounts, "last_seen", slow)
+    await juliet.send("<presence/>")
     shown = [stanza.get("type") for stanza in juliet.received if str(stanza.get("from")).startswith(ROMEO)]
     assert shown[-1] is None, "the last thing said is that he is there"
 

@@ -211,11 +211,12 @@ async def test_a_lost_connection_says_goodbye(server: Harness) -> None:
     romeo = await server.client(f"{ROMEO}/orchard", available=True)
     juliet.received.clear()
     study.received.clear()
+    romeo.received.clear()
     await romeo.close()
     juliet.expect(gone(f"{ROMEO}/orchard", JULIET))
     study.expect(gone(f"{ROMEO}/orchard", ROMEO))
-    juliet.expect_nothing()
-    study.expect_nothing()
+    for client in (juliet, study, romeo):
+        client.expect_nothing()
 
 
 async def test_a_resource_that_is_taken_over_goes_before_the_new_one_comes(server: Harness) -> None:
@@ -362,6 +363,17 @@ async def test_a_contact_that_gets_the_broadcast_hears_of_the_end_once(server: H
     romeo.received.clear()
     await juliet.send(f"<presence to='{ROMEO}'><show>chat</show></presence>")
     romeo.expect(presence(f"{JULIET}/balcony", ROMEO, "<show>chat</show>"))
+    await juliet.close()
+    romeo.expect(gone(f"{JULIET}/balcony", ROMEO))
+    romeo.expect_nothing()
+
+
+async def test_a_contact_that_was_told_before_the_broadcast_hears_of_the_end_once(server: Harness) -> None:
+    await friends(server, JULIET, ROMEO)
+    romeo = await server.client(f"{ROMEO}/orchard", available=True)
+    juliet = await server.client(f"{JULIET}/balcony")
+    await juliet.send(f"<presence to='{ROMEO}'/><presence/>")
+    romeo.expect(presence(f"{JULIET}/balcony", ROMEO), presence(f"{JULIET}/balcony", ROMEO))
     await juliet.close()
     romeo.expect(gone(f"{JULIET}/balcony", ROMEO))
     romeo.expect_nothing()

@@ -435,6 +435,7 @@ async def test_a_request_of_a_blocked_user_is_lost(server: Harness, juliet: Clie
     romeo.expect_nothing()
     juliet.expect_nothing()
     assert await states(server) == ("-", "none ask")
+    assert await item(server, JULIET, ROMEO) is None  # nor will it be there when he is unblocked
 
 
 async def test_a_request_that_waits_is_not_shown_while_its_sender_is_blocked(
