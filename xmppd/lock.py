@@ -33,7 +33,7 @@ class DataLock:
         path = data_dir / LOCK_NAME
         try:
             data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as err:
             raise UserError(
                 f"{path} cannot be written: {err.strerror}; data_dir has to be a folder of the user who runs xmppd"

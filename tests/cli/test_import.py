@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 
 from tests.cli.test_user import password_is, refused
 from tests.cli.tool import call
+from xmppd.accounts import AccountService
 from xmppd.jid import Jid
+from xmppd.storage.interfaces import Credentials, StorageUnavailable
 
 JULIET = Jid.parse("juliet@chat.example")
 ROMEO = Jid.parse("romeo@chat.example")
@@ -110,6 +113,24 @@ def test_what_a_person_sees(site: Path) -> None:
     assert lines[0].startswith("line 2: it has 1 fields")
     assert lines[-2] == "... and 11 more"
     assert lines[-1].startswith("1 created, 0 updated, 0 there already, 31 failed in ")
+
+
+def test_an_interruption_says_what_is_done(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmppd.cli.importing._BATCH", 2)
+    create = AccountService.create_many
+    created: list[int] = []
+
+    async def fail(self: AccountService, accounts: Sequence[tuple[Jid, Credentials]]) -> None:
+        if created:
+            raise StorageUnavailable("the disk is full")
+        created.append(len(accounts))
+        await create(self, accounts)
+
+    (site / "accounts.csv").write_text("".join(f"u{number}@chat.example,p\n" for number in range(5)))
+    with monkeypatch.context() as broken:
+        broken.setattr(AccountService, "create_many", fail)
+        refused(call("user", "import", "accounts.csv"), 1, "the disk is full; 2 accounts were done before")
+    assert do(site, (site / "accounts.csv").read_text()) == counts(created=3, skipped=2)
 
 
 def test_from_standard_input(site: Path) -> None:

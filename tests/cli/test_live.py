@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 from pathlib import Path
 
 import pytest
 
 from tests.cli.test_user import add, refused
-from tests.cli.tool import ServerProcess, call, logged_in, soon
+from tests.cli.tool import ServerProcess, call, logged_in
+from xmppd.control import place
+from xmppd.lock import DataLock
 
 JULIET = "juliet@chat.example"
 
@@ -84,11 +87,28 @@ def test_what_a_killed_server_left_behind_disturbs_nobody(site: Path, server: Se
     assert call("user", "list").out == f"{JULIET}\n"
 
 
-def test_a_command_waits_for_a_server_that_is_starting(site: Path) -> None:
-    with ServerProcess("serve", cwd=site) as server:
-        soon((site / "data" / "lock").exists)
-        assert call("user", "list").status == 0
-        server.ready()
+def test_a_command_waits_while_another_one_or_a_starting_server_has_the_lock(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = DataLock.acquire(site / "data", "a command")
+    looked: list[Path] = []
+    look = place.connect
+
+    def connect(data_dir: Path) -> socket.socket | None:
+        looked.append(data_dir)
+        if len(looked) == 3:
+            lock.release()
+        return look(data_dir)
+
+    monkeypatch.setattr("xmppd.control.place.connect", connect)
+    assert call("user", "list").status == 0
+    assert len(looked) == 3
+
+
+def test_a_command_does_not_wait_for_ever(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmppd.cli.backend._WAIT_SECONDS", 0.0)
+    with DataLock.acquire(site / "data", "a command"):
+        refused(call("user", "list"), 1, f"{site}/data/lock is held by process {os.getpid()} (a command)")
 
 
 def test_a_data_dir_with_a_long_path(site: Path) -> None:

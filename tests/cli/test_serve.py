@@ -16,6 +16,8 @@ import pytest
 from tests.cli.test_user import add, refused
 from tests.cli.tool import SECONDS, ServerProcess, call, logged_in
 from xmppd import certificates
+from xmppd.config import Limits
+from xmppd.config.decode import fields
 
 JULIET = "juliet@chat.example"
 
@@ -126,6 +128,28 @@ def test_the_log_is_json_where_it_is_asked_for(site: Path) -> None:
     messages = [json.loads(line)["message"] for line in ended.err.splitlines()]
     assert messages[0] == "ready"
     assert messages[-1] == "stopped"
+
+
+def test_without_any_limit_it_works_too(site: Path) -> None:
+    limits = "".join(f"{name} = 0\n" for name in fields(Limits))
+    (site / "xmppd.toml").write_text(f"{(site / 'xmppd.toml').read_text()}[limits]\n{limits}")
+    add(JULIET)
+    with ServerProcess("serve", cwd=site) as server:
+        c2s_tls = server.address("c2s_tls")
+        with logged_in(c2s_tls, JULIET, "secret") as client:
+            assert call("user", "passwd", JULIET, "--password", "x").status == 0
+            assert "<stream:error>" in client.read_to_end()
+        assert server.stop().status == 0
+
+
+def test_a_control_socket_that_cannot_be_made(site: Path) -> None:
+    (site / "data" / "control.sock").mkdir(parents=True)
+    with ServerProcess("serve", cwd=site) as server:
+        ended = server.wait()
+    assert ended.status == 1
+    assert ended.out == ""
+    assert f"{site}/data/control.sock cannot be made: Is a directory" in ended.err
+    assert "Traceback" not in ended.err
 
 
 def test_more_workers_need_redis(site: Path) -> None:

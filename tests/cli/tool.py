@@ -13,7 +13,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -197,11 +196,3 @@ def logged_in(address: tuple[str, int], jid: str, password: str) -> Iterator[Cha
         yield client
     finally:
         client.close()
-
-
-def soon(condition: Any) -> None:
-    """Until ``condition()`` holds, which another process brings about."""
-    end = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)

@@ -9,6 +9,7 @@ from pathlib import Path
 from socket import socketpair
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -54,6 +55,16 @@ def test_the_key_is_p_256_and_secret(pair: tuple[Path, Path]) -> None:
     assert pair[1].stat().st_mode & 0o777 == 0o600
     assert pair[0].stat().st_mode & 0o777 == 0o644
     assert sorted(path.name for path in pair[0].parent.iterdir()) == ["cert.pem", "key.pem"]
+
+
+def test_it_has_what_strict_clients_ask_for(pair: tuple[Path, Path]) -> None:
+    """Python 3.13 refuses a certificate without these, OpenSSL before 3.2 does not care."""
+    extensions = x509.load_pem_x509_certificate(pair[0].read_bytes()).extensions
+    ours = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    issuers = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    assert issuers.key_identifier == ours.digest
+    assert extensions.get_extension_for_class(x509.BasicConstraints).critical
+    assert extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature
 
 
 @pytest.mark.parametrize("flags", [ssl.VerifyFlags.VERIFY_DEFAULT, ssl.VerifyFlags.VERIFY_X509_STRICT])

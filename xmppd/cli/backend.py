@@ -20,7 +20,7 @@ from xmppd.storage.open import open_stores
 
 T = TypeVar("T")
 
-_WAIT_SECONDS: Final = 10.0  # for a server that is starting or stopping, or for another command
+_WAIT_SECONDS = 10.0  # for a server that is starting or stopping, or for another command
 _RETRY_SECONDS: Final = 0.1
 
 
@@ -35,14 +35,14 @@ def with_accounts(config: Config, work: Callable[[Accounts], Awaitable[T]]) -> T
 
 
 @asynccontextmanager
-async def open_accounts(config: Config, *, wait: float = _WAIT_SECONDS) -> AsyncIterator[Accounts]:
+async def open_accounts(config: Config) -> AsyncIterator[Accounts]:
     """The accounts until the context ends.
 
-    ``wait``: seconds to wait for another process that holds the data folder without being a server. ``UserError`` says
-    what is in the way; an account that is missing or there already becomes one too.
+    A server that starts, and another command, are waited for. ``UserError`` says what is in the way; an account that is
+    missing or there already becomes one too.
     """
     async with AsyncExitStack() as stack:
-        accounts = await _connect_or_open(config, stack, wait)
+        accounts = await _connect_or_open(config, stack)
         try:
             yield accounts
         except AccountExists as err:
@@ -59,8 +59,8 @@ def cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-async def _connect_or_open(config: Config, stack: AsyncExitStack, wait: float) -> Accounts:
-    deadline = asyncio.get_running_loop().time() + wait
+async def _connect_or_open(config: Config, stack: AsyncExitStack) -> Accounts:
+    deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
     while True:
         if (client := await ControlClient.connect(config.data_dir)) is not None:
             stack.push_async_callback(client.close)

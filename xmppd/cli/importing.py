@@ -86,8 +86,14 @@ def import_accounts(config: Config, file: Path, *, update: bool, quiet: bool) ->
     begun = time.monotonic()
     data = _read(file)
     summary = Summary()
-    with _progress(_count(data), quiet) as advance:
-        asyncio.run(_import(config, data, update, summary, advance))
+    try:
+        with _progress(_count(data), quiet) as advance:
+            asyncio.run(_import(config, data, update, summary, advance))
+    except UserError as err:
+        done = summary.created + summary.updated
+        raise UserError(
+            f"{err}; {done} accounts were done before, and the same command goes on behind them"
+        ) from err
     summary.seconds = time.monotonic() - begun
     return summary
 

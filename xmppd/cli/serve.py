@@ -180,7 +180,10 @@ def _embedded_certificate(config: Config) -> None:
     there = certificate.exists() and key.exists()
     if there and certificates.read(certificate, key).not_after > SystemClock().now():
         return
-    certificates.write(certificate, key, [domain.domain for domain in config.domains])
+    try:
+        certificates.write(certificate, key, [domain.domain for domain in config.domains])
+    except OSError as err:
+        raise UserError(f"{certificate.parent}: no certificate can be written there: {err.strerror}") from err
 
 
 async def _embedded_admin(run: Run, config: Config, stores: Stores) -> None:

@@ -20,6 +20,7 @@ from xmppd.cli.run import ConfigFile, Json, Run, confirm, read_password, to_json
 from xmppd.clock import stamp
 from xmppd.config import Config
 from xmppd.jid import Jid, JidError
+from xmppd.logs import one_line
 from xmppd.storage.interfaces import AccountRecord
 
 
@@ -191,7 +192,7 @@ def _described(details: AccountDetails, admin: bool) -> str:
     lines = {
         "jid": account.jid,
         "created": stamp(account.created),
-        "last seen": f"{stamp(seen.at)} {seen.status}".rstrip() if seen else "never",
+        "last seen": f"{stamp(seen.at)} {one_line(seen.status)}".rstrip() if seen else "never",
         "admin": "yes" if admin else "no",
         "contacts": details.contacts,
         "offline messages": details.offline_messages,

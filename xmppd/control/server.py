@@ -30,6 +30,7 @@ from xmppd.control.protocol import (
     encode,
     failure,
 )
+from xmppd.errors import UserError
 from xmppd.tasks import Tasks
 
 log = logging.getLogger("xmppd.control")
@@ -48,15 +49,21 @@ class ControlServer:
         self._listener: asyncio.Server | None = None
 
     async def start(self) -> None:
-        self._listener = await asyncio.start_unix_server(
-            self._accept, sock=place.bind(self._data_dir), limit=LINE_LIMIT
-        )
+        """Listen; ``UserError`` where the socket cannot be made."""
+        try:
+            sock = place.bind(self._data_dir)
+        except OSError as err:
+            raise UserError(
+                f"{self._data_dir / SOCKET_NAME} cannot be made: {err.strerror}; "
+                "data_dir has to be a folder of the server's user, on a local file system"
+            ) from err
+        self._listener = await asyncio.start_unix_server(self._accept, sock=sock, limit=LINE_LIMIT)
 
     async def close(self) -> None:
         """Stop listening, end the connections, remove the socket."""
         if self._listener is not None:
             self._listener.close()
-        (self._data_dir / SOCKET_NAME).unlink(missing_ok=True)
+            (self._data_dir / SOCKET_NAME).unlink(missing_ok=True)
         await self._tasks.aclose()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
