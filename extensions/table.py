@@ -9,6 +9,7 @@ from xmppd.extensions import (
     xep_0030_disco,
     xep_0049_private,
     xep_0054_vcard,
+    xep_0077_registration,
     xep_0092_version,
     xep_0115_caps,
     xep_0128_0157_contact,
@@ -18,15 +19,13 @@ from xmppd.extensions import (
     xep_0280_carbons,
     xep_0352_csi,
 )
-from xmppd.extensions.xep_0077_registration import account as xep_0077_account
-from xmppd.extensions.xep_0077_registration import register as xep_0077_register
 
 EXTENSIONS: Final[tuple[Extension[Any], ...]] = (
     xep_0030_disco.EXTENSION,
     xep_0049_private.EXTENSION,
     xep_0054_vcard.EXTENSION,
-    xep_0077_account.EXTENSION,
-    xep_0077_register.EXTENSION,
+    xep_0077_registration.ACCOUNT,
+    xep_0077_registration.REGISTER,
     xep_0092_version.EXTENSION,
     xep_0115_caps.EXTENSION,
     xep_0128_0157_contact.EXTENSION,

@@ -123,9 +123,9 @@ def setup(s: Setup, options: Options) -> None:
 
 EXTENSION: Final = Extension(
     name="register",
-    xep="0077",
-    version="2.4",
-    summary="Anybody can make an account, from any client.",
+    xep="",  # named once, by ``account``
+    version="",
+    summary="Anybody can make an account, from any client (the other half of XEP-0077).",
     config=Options,
     setup=setup,
     enabled=False,
