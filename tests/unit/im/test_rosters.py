@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from xmppd.im.rosters import Change, Rosters
 from xmppd.jid import Jid
 from xmppd.sessions.account import Account
 from xmppd.sessions.facts import Facts, RosterChanged
-from xmppd.storage.interfaces import RosterItem, Stores, Subscription
+from xmppd.storage.interfaces import Roster, RosterItem, Stores, Subscription
 from xmppd.storage.open import open_stores
 
 JULIET, NURSE, ROMEO = (Jid.parse(f"{name}@capulet.lit") for name in ("juliet", "nurse", "romeo"))
@@ -44,12 +45,23 @@ async def test_memory_holds_so_many_rosters_whoever_is_connected(stores: Stores)
     assert rosters.peek(juliet) is None
 
 
-async def test_a_roster_that_was_read_before_a_change_is_given_to_nobody_behind_it(stores: Stores) -> None:
+async def test_a_roster_that_was_read_before_a_change_is_given_to_nobody_behind_it(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, changed = stores.rosters.load, asyncio.Event()
+
+    async def slow(owner: int) -> Roster:
+        roster = await load(owner)
+        await changed.wait()
+        return roster
+
+    monkeypatch.setattr(stores.rosters, "load", slow)
     rosters = Rosters(stores.rosters, Facts(), 16, items=0, requests=0)
     juliet = await account(stores, JULIET)
     reading = asyncio.create_task(rosters.get(juliet))
     await asyncio.sleep(0)
     await rosters.update([put(juliet, RosterItem(ROMEO, subscription=Subscription.BOTH))])
+    changed.set()
     for known in (await reading, await rosters.get(juliet)):
         assert known.watchers == known.watched == (ROMEO,)
         assert known.shows_to(Jid.parse("romeo@capulet.lit/orchard"))
