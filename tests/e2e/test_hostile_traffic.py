@@ -10,13 +10,13 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.conftest import ATTACKED, MIB, Attack
-from tests.support.process import DOMAIN, ROOT
+from tests.support.process import DOMAIN, ROOT, ServerProcess
 from tests.support.wire import HEADER, LoginFailed, Wire
-from tests.support.xml import show
 from xmppd import ns
 
 BODY = "x" * 60_000
@@ -64,39 +64,35 @@ async def test_a_client_that_never_reads_is_closed(attack: Attack) -> None:
     assert len(got) > sent // 2
 
 
-async def test_a_stopped_client_is_like_one_that_never_reads(attack: Attack) -> None:
-    """SIGSTOP: the system still acknowledges what comes, until its buffers are full."""
-    server = attack.server
+@contextlib.contextmanager
+def stopped_client(server: ServerProcess, name: str) -> Iterator[str]:
+    """A client in a process that stands still; its address."""
+    command = [sys.executable, "-m", "tests.support.sleeper"]
     with subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "tests.support.sleeper",
-            str(server.c2s_tls[1]),
-            str(server.certificate),
-            "tybalt",
-        ],
+        [*command, str(server.c2s_tls[1]), str(server.certificate), name],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     ) as program:
         try:
             assert program.stdout is not None
-            await asyncio.to_thread(program.stdout.readline)
+            assert program.stdout.readline() == "reading\n"
             program.send_signal(signal.SIGSTOP)
-            sender = await attack.wires.login("mercutio")
-            for _ in range(20):
-                for _ in range(10):
-                    await sender.send(
-                        f"<message type='headline' to='tybalt@{DOMAIN}/asleep'><body>{BODY}</body></message>"
-                    )
-                await sender.ping()
-            answer = await sender.request(
-                "<ping xmlns='urn:xmpp:ping'/>", to=f"tybalt@{DOMAIN}/asleep"
-            )  # a session that is gone
-            assert answer.get("type") == "error", show(answer)
+            yield f"{name}@{DOMAIN}/asleep"
         finally:
             program.kill()
+
+
+async def test_a_stopped_client_is_like_one_that_never_reads(attack: Attack) -> None:
+    """SIGSTOP: the system still acknowledges what comes, until its buffers are full."""
+    with stopped_client(attack.server, "tybalt") as asleep:
+        sender = await attack.wires.login("mercutio")
+        for _ in range(20):
+            for _ in range(10):
+                await sender.send(f"<message type='headline' to='{asleep}'><body>{BODY}</body></message>")
+            await sender.ping()
+        answer = await sender.request("<ping xmlns='urn:xmpp:ping'/>", to=asleep)
+        assert answer.get("type") == "error", "the session is gone"
 
 
 async def test_a_byte_a_second_is_too_slow(attack: Attack) -> None:

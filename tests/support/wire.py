@@ -55,6 +55,7 @@ class Wire:
         self.writer = writer
         self.jid = ""
         self.header: StreamHeader | None = None
+        self.passed: list[Element] = []  # what the last ``until``, ``ask`` or ``ping`` was not looking for
         self._parser = StreamParser(_LIMITS)
         self._events: deque[Element | StreamHeader | StreamEnd] = deque()
 
@@ -195,10 +196,11 @@ class Wire:
         return got
 
     async def until(self, wanted: Callable[[Element], bool], seconds: float = SECONDS) -> Element:
-        """The next element that is ``wanted``; those before it are passed over."""
+        """The next element that is ``wanted``; those before it are passed over, and are then in ``passed``."""
+        self.passed.clear()
         async with asyncio.timeout(seconds):
             while not wanted(got := await self.receive(seconds)):
-                pass
+                self.passed.append(got)
         return got
 
     async def error(self, seconds: float = SECONDS) -> str:
