@@ -1,6 +1,7 @@
-"""Writes docs/reference from the program itself (`make docs`); tests/test_docs.py fails where the two differ.
+"""Writes docs/reference and docs/xmppd.doap from the program itself (`make docs`); tests/test_docs.py fails where they
+differ.
 
-`render()` gives each page's text by its name, without writing anything.
+`render()` gives each file's text by its path, without writing anything.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from docs.specifications import doap, extensions_page
 from xmppd.cli.extensions import sections
 from xmppd.config import Config
 from xmppd.config.decode import Field, fields
 from xmppd.config.sample import sample
 
-REFERENCE = Path(__file__).parent / "reference"
+DOCS = Path(__file__).parent
+REFERENCE = DOCS / "reference"
 HEAD = "<!-- Made by `make docs`; change the program instead. -->\n\n"
 
 
@@ -74,17 +77,19 @@ def first_line(section: type[Struct]) -> str:
     return (section.__doc__ or "").strip().partition("\n")[0]
 
 
-def render() -> dict[str, str]:
+def render() -> dict[Path, str]:
     return {
-        "configuration.md": configuration(),
-        "xmppd.toml": sample({"domains": ["example.org"]}, sections()),
+        REFERENCE / "configuration.md": configuration(),
+        REFERENCE / "extensions.md": HEAD + "\n".join(extensions_page()) + "\n",
+        REFERENCE / "xmppd.toml": sample({"domains": ["example.org"]}, sections()),
+        DOCS / "xmppd.doap": doap(),
     }
 
 
 def main() -> None:
     REFERENCE.mkdir(exist_ok=True)
-    for name, text in render().items():
-        (REFERENCE / name).write_text(text, encoding="utf-8")
+    for path, text in render().items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,10 @@ from typing import ClassVar, Final, Self
 from xmppd import ns
 from xmppd.errors import StanzaError
 from xmppd.extension import Extension, NoOptions, Setup
-from xmppd.im.visibility import may_see_presence
+from xmppd.im.rosters import Rosters
 from xmppd.routing.disco import Disco, Entity, Identity, Info, Item
 from xmppd.routing.iq import At, Name, Request
 from xmppd.routing.outbox import Outbox
-from xmppd.storage.interfaces import RosterStore
 from xmppd.xml.element import Element
 
 
@@ -42,7 +41,7 @@ class ItemsQuery:
 
 
 class Discovery:
-    def __init__(self, disco: Disco, rosters: RosterStore) -> None:
+    def __init__(self, disco: Disco, rosters: Rosters) -> None:
         self._disco = disco
         self._rosters = rosters
 
@@ -71,7 +70,7 @@ class Discovery:
         if request.at is At.OWN:
             return True
         account = request.account
-        return account is not None and await may_see_presence(request.sender, account.id, self._rosters)
+        return account is not None and (await self._rosters.get(account)).shows_to(request.sender)
 
     def _info(self, entity: Entity, node: str) -> Element:
         return (self._node(entity, node) if node else self._disco.info(entity)).xml(node)
@@ -94,7 +93,7 @@ def _items(node: str, items: Sequence[Item]) -> Element:
 
 
 def setup(s: Setup, config: NoOptions) -> None:
-    discovery = Discovery(s.core.disco, s.core.stores.rosters)
+    discovery = Discovery(s.core.disco, s.core.rosters)
     s.feature(ns.DISCO_INFO, ns.DISCO_ITEMS, at=(Entity.SERVER, Entity.ACCOUNT))
     s.identity(Identity("server", "im", name="xmppd"))
     s.identity(Identity("account", "registered"), (Entity.ACCOUNT,))
