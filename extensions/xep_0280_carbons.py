@@ -26,6 +26,8 @@ RULES: Final = "urn:xmpp:carbons:rules:0"
 DIRECT_INVITATION: Final = "jabber:x:conference"  # XEP-0249
 PAYLOADS: Final = frozenset({"urn:xmpp:receipts", ns.CHAT_STATES, "urn:xmpp:chat-markers:0"})
 
+# What stands around a message that is copied: its bytes are spliced, not written again.
+_WRAPPING: Final = f"<%b xmlns='{ns.CARBONS}'><forwarded xmlns='{ns.FORWARD}'>%b</forwarded></%b>".encode()
 _REMEMBERED: Final = 32  # copied messages per account; an error comes soon or not at all
 
 
@@ -130,13 +132,14 @@ def _copy(
             copied = Copied()
             account.put(copied)
         copied.add(peer, message.id)
-    # XEP-0297#bizrules and XEP-0280#inbound; from the bare address, or clients take it for forged
+    # XEP-0280#inbound, XEP-0280#outbound: from the bare address, or clients take it for forged
     forwarded = Element("forwarded", ns.FORWARD, children=[message.element()])
     copy = Message(
         type=message.type,
         sender=account.jid,
         to=None,
         children=[Element(direction, ns.CARBONS, children=[forwarded])],
+        source=_WRAPPING % (direction.encode(), message.forwarded(), direction.encode()),
     )
     copy.wire()  # renders what all copies share
     for resource in resources:

@@ -48,14 +48,16 @@ class Stanza:
         id: str | None = None,
         lang: str | None = None,
         children: Children | None = None,
+        source: bytes | None = None,
     ) -> None:
+        """``source``: the children as they stand on the wire, where whoever makes the stanza has them."""
         self.type = type
         self.sender = sender
         self.to = to
         self.id = id
         self.lang = lang
         self.children: Children = [] if children is None else children
-        self._source: bytes | None = None
+        self._source = source
         self._tail: bytes | None = None
 
     # Reading
@@ -137,6 +139,10 @@ class Stanza:
             tail = head.encode() + b"/>"
         self._tail = tail
         return tail
+
+    def forwarded(self) -> bytes:
+        """The stanza as it stands inside ``<forwarded/>`` (XEP-0297), with its own namespace."""
+        return b"%b xmlns='%b'%b" % (self._open, ns.CLIENT.encode(), self.wire()[len(self._open) :])
 
     def element(self) -> Element:
         """The stanza as an element of ``jabber:client``, e.g. to be forwarded (XEP-0297)."""
