@@ -40,7 +40,7 @@ from xmppd.routing.iq import IqTable
 from xmppd.routing.pipeline import Pipeline
 from xmppd.routing.router import Router
 from xmppd.sessions.accounts import Accounts
-from xmppd.sessions.c2s import ClientLimits, ClientServer
+from xmppd.sessions.clients import ClientLimits, ClientServer
 from xmppd.sessions.directory import Directory
 from xmppd.sessions.facts import Facts
 from xmppd.sessions.keepalive import Keepalive

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from xmppd.accounts import Accounts
@@ -18,6 +19,7 @@ from xmppd.net.listener import Listener
 from xmppd.net.tls import Certificates
 from xmppd.net.transport import Flusher, Transport, TransportLimits
 from xmppd.node import Node, build
+from xmppd.sessions.c2s import accept
 from xmppd.storage.interfaces import Stores
 
 log = logging.getLogger("xmppd.server")
@@ -93,8 +95,8 @@ class Server:
 
         settings = self._config.listen
         return Listening(
-            c2s=listen(settings.c2s, node.clients.accept_starttls),
-            c2s_tls=listen(settings.c2s_tls, node.clients.accept_tls),
+            c2s=listen(settings.c2s, partial(accept, node.clients, direct_tls=False)),
+            c2s_tls=listen(settings.c2s_tls, partial(accept, node.clients, direct_tls=True)),
             http=await self._listen_http(settings.http),
         )
 

@@ -1,0 +1,95 @@
+"""What all client connections of a node share: services, bounds, and the connections themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from xmppd.auth.sasl import Authenticator
+from xmppd.clock import Clock
+from xmppd.errors import StreamError
+from xmppd.ids import Ids
+from xmppd.jid import Jid
+from xmppd.net.listener import ConnectionCounter
+from xmppd.net.tls import Certificates
+from xmppd.sessions.accounts import Accounts
+from xmppd.sessions.directory import Directory
+from xmppd.sessions.keepalive import Watched
+from xmppd.sessions.nonzas import Nonzas
+from xmppd.sessions.offers import Offers
+from xmppd.sessions.session import Inbound
+from xmppd.tasks import Tasks
+from xmppd.xml.parser import ParserLimits
+from xmppd.xml.pool import ParserPool
+
+
+class Connection(Watched, Protocol):
+    """A client's connection as seen by the server."""
+
+    def fail(self, error: StreamError) -> None:
+        """End its stream with ``error``."""
+
+    def abort(self) -> None:
+        """Cut it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """Bounds for clients. Rates are per second, with a burst after quiet; 0: no bound."""
+
+    stranger: ParserLimits
+    member: ParserLimits
+    handshake_seconds: float
+    registration_seconds: float
+    login_attempts: int
+    strangers_per_address: int
+    bytes_per_second: int
+    burst_bytes: int
+    stanzas_per_second: int
+    burst_stanzas: int
+
+
+@dataclass(slots=True)
+class ClientServer:
+    """What all client connections of a node share."""
+
+    domains: Collection[Jid]
+    certificates: Certificates | None
+    tls_required: bool
+    limits: ClientLimits
+    authenticator: Authenticator
+    accounts: Accounts
+    directory: Directory
+    offers: Offers
+    nonzas: Nonzas
+    inbound: Inbound
+    clock: Clock
+    ids: Ids
+    tasks: Tasks
+    counter: ConnectionCounter
+    strangers: ConnectionCounter
+    pool: ParserPool
+    connections: set[Connection] = field(default_factory=set)
+    empty: asyncio.Event = field(default_factory=asyncio.Event)  # set when the last connection is gone
+
+    def add(self, connection: Connection) -> None:
+        self.connections.add(connection)
+        self.empty.clear()
+
+    def discard(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        if not self.connections:
+            self.empty.set()
+
+    async def shut_down(self, error: StreamError, seconds: float) -> None:
+        """End every stream with ``error``; who has not closed its side within ``seconds`` is cut off."""
+        for connection in tuple(self.connections):
+            connection.fail(error)
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.empty.wait(), seconds)
+        for connection in tuple(self.connections):
+            connection.abort()
