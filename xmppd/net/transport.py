@@ -61,15 +61,15 @@ class Flusher:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._dirty: list[Transport] = []
+        self.dirty: list[Transport] = []  # transports put themselves here, the first of a tick by ``begin``
 
-    def add(self, transport: Transport) -> None:
-        if not self._dirty:
-            self._loop.call_soon(self._flush)
-        self._dirty.append(transport)
+    def begin(self, transport: Transport) -> None:
+        """``transport`` is the first of this tick that has something to send."""
+        self.dirty.append(transport)
+        self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, []
+        dirty, self.dirty = self.dirty, []
         for transport in dirty:
             transport.flush()
 
@@ -181,7 +181,11 @@ class Transport:
         if not self._dirty:
             if not self._backlog:
                 self._dirty = True
-                self._flusher.add(self)
+                flusher = self._flusher
+                if flusher.dirty:
+                    flusher.dirty.append(self)
+                else:
+                    flusher.begin(self)
                 return
             self._queued += len(data)
             if self._queued > self._limits.send_buffer:

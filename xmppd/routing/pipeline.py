@@ -102,16 +102,14 @@ class Pipeline:
         """What is left of ``stanza`` behind the sender's stages; None: dropped. A bounce raises its
         ``StanzaError``.
         """
-        handlers = self._outbound.get(type(stanza))
-        return _run(handlers, stanza, sender) if handlers else stanza
+        return _judged(self._outbound.get(type(stanza), ()), stanza, sender)
 
     def inbound(self, stanza: S, recipient: Account) -> S | None:
         """The same behind the recipient's stages."""
-        handlers = self._inbound.get(type(stanza))
-        return _run(handlers, stanza, recipient) if handlers else stanza
+        return _judged(self._inbound.get(type(stanza), ()), stanza, recipient)
 
 
-def _run(handlers: Sequence[Handler[Any]], stanza: S, account: Account) -> S | None:
+def _judged(handlers: Sequence[Handler[Any]], stanza: S, account: Account) -> S | None:
     for handler in handlers:
         verdict = handler(stanza, account)
         if verdict is PASS:

@@ -41,12 +41,13 @@ class ClientConnection:
 
     __slots__ = (
         "_bytes_left", "_held", "_login", "_refilled", "_server", "_session", "_stanzas_left", "_stream", "_timer",
-        "_transport", "heard", "silent",
+        "_transport", "heard", "silent", "write",
     )  # fmt: skip
 
     def __init__(self, server: ClientServer, transport: Transport, *, direct_tls: bool) -> None:
         self._server = server
         self._transport = transport
+        self.write = transport.write  # the link's method, without a step between
         self._stream: BoundStream | None = None
         self._session: Session | None = None
         self._held = False  # the session has enough to do
@@ -160,9 +161,6 @@ class ClientConnection:
         self._drop_session()
 
     # The session's link
-
-    def write(self, data: bytes) -> None:
-        self._transport.write(data)
 
     def pause_reading(self) -> None:
         self._held = True
