@@ -71,3 +71,17 @@ async def attack(
     server.check_log()
     assert latency.p99 < P99_MS, f"others noticed: {latency}"
     assert growth < GROWTH, f"the server took {growth / MIB:.1f} MiB more"
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """An ordinary server for ordinary people. Tests leave it as they found it, except for contacts."""
+    people = [
+        "juliet", "romeo", "tybalt", "mercutio", "nurse", "paris", "benvolio", "montague", "sampson", "gregory",
+        "peter", "laurence",
+    ]  # fmt: skip
+    server = ServerProcess(
+        tmp_path_factory.mktemp("town"), accounts=people, limits={"login_failures_per_account": 0}
+    )
+    with server.running():
+        yield server
