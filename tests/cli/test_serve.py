@@ -14,12 +14,18 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_user import add, refused
-from tests.cli.tool import SECONDS, ServerProcess, call, logged_in
+from tests.cli.tool import SECONDS, Result, ServerProcess, call, logged_in
 from xmppd import certificates
 from xmppd.config import Limits
 from xmppd.config.decode import fields
 
 JULIET = "juliet@chat.example"
+
+
+def serve_ends(site: Path, *arguments: object) -> Result:
+    """How a server that cannot start ends."""
+    with ServerProcess("serve", *arguments, cwd=site) as server:
+        return server.wait()
 
 
 def test_the_ready_line(site: Path, server: ServerProcess) -> None:
@@ -163,18 +169,18 @@ def test_more_workers_need_redis(site: Path) -> None:
     (site / "xmppd.toml").write_text(
         (site / "xmppd.toml").read_text() + '[cluster]\nredis = "redis://127.0.0.1:1"\n'
     )
-    refused(call("serve", "--workers", 2), 2, "this version runs one process")
+    refused(serve_ends(site, "--workers", 2), 2, "this version runs one process")
 
 
 def test_there_has_to_be_something_to_listen_on(site: Path) -> None:
     (site / "xmppd.toml").write_text('domains = ["chat.example"]')
-    refused(call("serve"), 2, "xmppd.toml: listen: there is nothing to listen on; set listen.c2s")
+    refused(serve_ends(site), 2, "xmppd.toml: listen: there is nothing to listen on; set listen.c2s")
 
 
 def test_a_missing_certificate_is_named_with_the_remedy(site: Path) -> None:
     (site / "cert.pem").unlink()
     refused(
-        call("serve"),
+        serve_ends(site),
         2,
         f"{site}/cert.pem: there is no such file (tls.certificate)",
         "`xmppd init DIR --domain",
@@ -183,7 +189,7 @@ def test_a_missing_certificate_is_named_with_the_remedy(site: Path) -> None:
 
 def test_a_key_that_does_not_fit(site: Path) -> None:
     certificates.write(site / "other.pem", site / "key.pem", ["chat.example"])
-    refused(call("serve"), 2, f"{site}/key.pem: tls.key is not the key of {site}/cert.pem")
+    refused(serve_ends(site), 2, f"{site}/key.pem: tls.key is not the key of {site}/cert.pem")
 
 
 def test_a_port_in_use_is_named_and_nothing_is_left_behind(site: Path) -> None:
