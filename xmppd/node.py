@@ -22,6 +22,8 @@ from xmppd.extension import Core, Extension, Setup, in_order
 from xmppd.ids import Ids, RandomIds
 from xmppd.im import session_request
 from xmppd.im.administration import LiveAccounts
+from xmppd.im.arrivals import Arrivals
+from xmppd.im.expiry import Expiry
 from xmppd.im.inbound import ClientStanzas
 from xmppd.im.last_seen import LastActivity, LastSeenKeeper
 from xmppd.im.messages import Messages
@@ -35,7 +37,7 @@ from xmppd.im.rosters import Rosters
 from xmppd.im.subscribing import Subscribing
 from xmppd.net.listener import ConnectionCounter
 from xmppd.net.tls import Certificates
-from xmppd.routing.disco import Disco
+from xmppd.routing.disco import Disco, Entity
 from xmppd.routing.iq import IqTable
 from xmppd.routing.pipeline import Pipeline
 from xmppd.routing.router import Router
@@ -62,12 +64,20 @@ class Node:
     clients: ClientServer
     administration: AccountService
     keepalive: Keepalive
+    expiry: Expiry
     last_seen: LastSeenKeeper
     passwords: Passwords
     setups: tuple[Setup, ...]
 
+    def start(self) -> None:
+        """Begin what is done from time to time."""
+        self.keepalive.start()
+        self.expiry.start()
+
     async def aclose(self) -> None:
         self.keepalive.stop()
+        self.expiry.stop()
+        self.core.directory.close()
         await self.core.tasks.aclose()
         await self.last_seen.flush()
         self.passwords.close()
@@ -90,22 +100,32 @@ async def build(
     """
     clock = clock or SystemClock()
     ids = ids or RandomIds()
-    bus = bus or LocalBus()
-    registry = registry or LocalRegistry(bus)
+    bus = LocalBus() if bus is None else bus
+    registry = LocalRegistry(bus) if registry is None else registry
     limits = config.limits
     tasks, facts, pipeline, iqs, offers, disco = Tasks(), Facts(), Pipeline(), IqTable(), Offers(), Disco()
     nonzas = Nonzas()
 
     accounts = Accounts(stores.accounts, limits.cached_accounts)
     directory = Directory(
-        name, accounts, registry, bus, facts, ids, resources_per_account=limits.resources_per_account
+        name, accounts, registry, bus, facts, ids, tasks, resources_per_account=limits.resources_per_account
     )
     router = Router(config.domains, accounts, pipeline)
 
     offline = Offline(
-        stores.offline, clock, tasks, facts, limit=limits.offline_messages, days=limits.offline_days
+        stores.offline,
+        accounts,
+        directory,
+        clock,
+        tasks,
+        facts,
+        limit=limits.offline_messages,
+        days=limits.offline_days,
     )
+    disco.feature("msgoffline", Entity.SERVER)  # XEP-0160#disco
     messages = Messages(offline)
+    arrivals = Arrivals(offline, router, accounts, tasks)
+    directory.set_arrivals(arrivals.hold, arrivals.lost)
     requests = Requests(iqs, router, ids)
     session_request.register(iqs)
 
@@ -208,6 +228,7 @@ async def build(
         clients=clients,
         administration=administration,
         keepalive=keepalive,
+        expiry=Expiry(stores.offline, clock, tasks),
         last_seen=last_seen,
         passwords=passwords,
         setups=setups,

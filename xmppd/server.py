@@ -61,7 +61,7 @@ class Server:
         except BaseException:
             await self.stop()
             raise
-        self.node.keepalive.start()
+        self.node.start()
         self._accepting = True
         return listening
 

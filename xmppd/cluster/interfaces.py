@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from xmppd.errors import StreamCondition
 from xmppd.jid import Jid
 from xmppd.stanza import Presence, Stanza
 
@@ -49,6 +50,16 @@ class Displace:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """End the session ``connection`` of ``jid`` with the stream error ``condition``; ``text`` may be empty."""
+
+    jid: Jid
+    connection: str
+    condition: StreamCondition
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Changed:
     """A resource of an account that the receiving node has loaded was bound or has changed."""
 
@@ -69,7 +80,14 @@ class Forget:
     account: Jid
 
 
-Envelope = Deliver | Displace | Changed | Gone | Forget
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A message for ``account`` (bare) was kept, though a resource on the receiving node could take it by now."""
+
+    account: Jid
+
+
+Envelope = Deliver | Displace | End | Changed | Gone | Forget | Kept
 
 
 class Bus(Protocol):
@@ -89,7 +107,9 @@ class Bus(Protocol):
 
 
 class Registry(Protocol):
-    """Account → resources, on all nodes. Nodes that loaded an account hear of every later change by the bus."""
+    """Account → resources, on all nodes. Nodes that loaded an account hear of every later change by the bus, except
+    of those that they made themselves; what they hear of one JID comes in the order in which it happened.
+    """
 
     @abstractmethod
     async def bind(self, entry: ResourceEntry) -> None:
@@ -112,3 +132,7 @@ class Registry(Protocol):
     @abstractmethod
     def release(self, account: Jid, node: str) -> None:
         """``node`` has forgotten ``account`` and need not hear of it any more."""
+
+    @abstractmethod
+    def tell(self, account: Jid, envelope: Envelope, *, but: str) -> None:
+        """Send ``envelope`` to every node that has loaded ``account`` (bare), except the node ``but``."""

@@ -75,7 +75,15 @@ class LocalRegistry(Registry):
             if not interested:
                 del self._interested[account]
 
-    def _tell(self, entry: ResourceEntry, envelope: Envelope) -> None:
-        for node in self._interested.get(entry.jid.bare, ()):
-            if node != entry.node:
+    def tell(self, account: Jid, envelope: Envelope, *, but: str) -> None:
+        for node in self._interested.get(account, ()):
+            if node != but:
                 self._bus.send(node, envelope)
+
+    def _tell(self, entry: ResourceEntry, envelope: Envelope) -> None:
+        self.tell(entry.jid.bare, envelope, but=entry.node)
+
+    @property
+    def known(self) -> frozenset[Jid]:
+        """The accounts that it knows anything about: those with resources, and those that nodes want to hear of."""
+        return frozenset(self._entries.keys() | self._interested.keys())

@@ -25,14 +25,15 @@ class LiveAccounts(AccountEvents):
         self._subscribing = subscribing
 
     async def on_changed(self, jid: Jid, asker: Session | None) -> None:
+        await self._accounts.get(jid)  # with its resources on other nodes
         self._directory.kick(jid, StreamError("reset", "the password was changed"), spare=asker)
         self._accounts.forget(jid)
 
     async def on_deleting(self, account: AccountRecord, asker: Session | None) -> None:
+        known = await self._accounts.get(account.jid)
         self._directory.kick(
             account.jid, StreamError("not-authorized", "the account was deleted"), spare=asker
         )
-        known = await self._accounts.get(account.jid)
         if known is not None:
             await self._subscribing.farewell(known)
 

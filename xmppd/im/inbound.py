@@ -73,13 +73,14 @@ class ClientStanzas:
                 for hook in self._sent:
                     hook(judged, session)
             return waiting
-        if type(stanza) is Iq:
-            if stanza.to is None:
-                stanza = stanza.with_to(session.jid.bare)  # RFC 6120#10.3.3
+        if type(stanza) is Iq and stanza.to is None:
+            stanza = stanza.with_to(session.jid.bare)  # RFC 6120#10.3.3
         judged_other = self._pipeline.outbound(stanza, session.account)
         if judged_other is None:
             return None
         if isinstance(judged_other, Presence):
+            if session.over:
+                return None  # another session has its JID by now: what it looks like is that one's to say
             return self._presence.send(session, judged_other)
         return self._router.route(judged_other, session)
 

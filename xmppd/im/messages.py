@@ -58,9 +58,8 @@ class Messages:
             if type != "chat":
                 raise StanzaError("service-unavailable")  # RFC 6121#8.5.3.2.1
         if type == "groupchat":
-            raise StanzaError(
-                "service-unavailable"
-            )  # RFC 6121#8.5.2.1.1: only a room sends these, to full JIDs
+            # RFC 6121#8.5.2.1.1: only a room sends these, to full JIDs
+            raise StanzaError("service-unavailable")
         if type == "error":
             return None
         resources = account.reachable()
@@ -84,8 +83,11 @@ class Messages:
         self, message: Message, account: Account, resources: Sequence[Resource]
     ) -> Awaitable[None] | None:
         """Deliver now, unless older messages for the account are still on their way out of the storage (I5)."""
-        if self._offline.is_busy(account) and worth_keeping(message):
-            return self._offline.keep(message, account, live=True)
+        if self._offline.is_busy(account):
+            if worth_keeping(message):
+                return self._offline.keep(message, account)
+            self._offline.let_pass(message, account)
+            return None
         self.deliver(message, account, resources)
         return None
 
@@ -98,12 +100,8 @@ class Messages:
 
     def _keep(self, message: Message, account: Account) -> Awaitable[None] | None:
         if worth_keeping(message):
-            return self._keep_and_tell(message, account)
+            return self._offline.keep(message, account)
         if message.child("body") is not None:
             # XEP-0334#no-store: it may not be kept, and its sender should know that nobody got it
             raise StanzaError("recipient-unavailable", "nobody is there, and the message must not be stored")
         return None
-
-    async def _keep_and_tell(self, message: Message, account: Account) -> None:
-        await self._offline.keep(message, account)
-        self.deliver(message, account, ())

@@ -1,42 +1,62 @@
 """Messages for people who are not there (XEP-0160): kept in the storage, delivered when somebody comes back.
 
-Order is kept (I5): from the moment a message for an account is on its way into the storage until everything
-kept has been delivered, the account is *busy*, and further messages go through the storage too, behind those
-before them. A message that comes while resources are reachable is *live*: when its turn comes it is delivered
-as any other, to all of them.
+Order is kept (I5). While what is kept for an account is being given to one of its sessions, the *taker*, the
+account is *busy*, and new messages for it stand in line: those that are worth keeping go through the storage, the
+others wait in memory behind what was stored before them. When its turn comes, such a message is *live*: it goes, as
+it would have at once, to every resource that can get it.
 
-A message is forgotten only after the socket took it; a client that is cut off before gets it again (at least
-once; stream management makes it exactly once).
+A message is forgotten only after the taker's socket took it; if that is cut off before, the next one gets it again
+(at least once; stream management makes it exactly once).
 """
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from xmppd import ns
 from xmppd.clock import Clock, stamp
 from xmppd.errors import StanzaError
 from xmppd.sessions.account import Account, Resource
-from xmppd.sessions.facts import BecameAvailable, Facts, PriorityRaised
+from xmppd.sessions.accounts import Accounts
+from xmppd.sessions.directory import Directory
+from xmppd.sessions.facts import BecameAvailable, Facts, KeptElsewhere, PriorityRaised
 from xmppd.sessions.session import Session
 from xmppd.stanza import Message
-from xmppd.storage.interfaces import NoSuchAccount, OfflineFull, OfflineMessage, OfflineStore
+from xmppd.storage.interfaces import (
+    NoSuchAccount,
+    OfflineFull,
+    OfflineMessage,
+    OfflineStore,
+    StorageUnavailable,
+)
 from xmppd.tasks import Tasks
 from xmppd.xml.element import Element
 
+log = logging.getLogger("xmppd.im")
+
 _PAGE: Final = 25
-_CHUNK: Final = 65_536  # bytes given to a client before it has to read: many large messages would overflow its buffer
+_CHUNK: Final = (
+    65_536  # bytes given to a client before it has to read: many large messages would overflow its buffer
+)
+_MOST_PASSING: Final = 200  # messages of one account that stand in line in memory; what comes then goes first
+_BEHIND_ALL: Final = 2**63  # no id is larger
 _DAY: Final = 86_400.0
 
 Deliver = Callable[[Message, Account, Sequence[Resource]], None]
 
 # Payloads that are worth nothing later.
 _FLEETING: Final = frozenset({ns.CHAT_STATES})
+_KEPT_TYPES: Final = frozenset({"normal", "chat"})  # XEP-0160#types
 
 
 def worth_keeping(message: Message) -> bool:
     """Whether ``message`` is to be kept when nobody is there (XEP-0160#types, XEP-0334)."""
+    if message.type not in _KEPT_TYPES:
+        return False
     keep = False
     for child in message.elements():
         if child.ns == ns.HINTS:
@@ -49,16 +69,25 @@ def worth_keeping(message: Message) -> bool:
     return keep
 
 
-class _Work:
-    """One busy account: messages on their way in, and whether somebody is being given what is kept."""
+@dataclass(slots=True)
+class _Giving:
+    """The line of one busy account."""
 
-    __slots__ = ("arrived", "arriving", "delivering", "live")
+    taker: Session
+    gone: set[Session] = field(default_factory=set)  # they were the taker and did not take everything
+    arrived: int = 0  # how many were stored since it began
+    newest: int = _BEHIND_ALL  # the id of the last one of these, while there is none: unknown
+    live: dict[int, Message] = field(default_factory=dict)  # by storage id
+    passing: deque[tuple[int, Message]] = field(default_factory=deque)  # behind which id, and what
+    arrivals: list[tuple[Session, Message]] = field(default_factory=list)  # from other nodes, behind all
 
-    def __init__(self) -> None:
-        self.arriving = 0
-        self.arrived = 0  # how many came in since the account became busy
-        self.delivering = False
-        self.live: dict[int, Message] = {}  # by storage id: came while resources were reachable
+    def stored(self, id: int, message: Message) -> None:
+        """``message`` is behind all that came before."""
+        self.arrived += 1
+        self.newest = id
+        self.live[id] = message
+        if self.passing and self.passing[-1][0] == _BEHIND_ALL:
+            self.passing = deque((min(behind, id - 1), message) for behind, message in self.passing)
 
 
 class Offline:
@@ -69,6 +98,8 @@ class Offline:
     def __init__(
         self,
         store: OfflineStore,
+        accounts: Accounts,
+        directory: Directory,
         clock: Clock,
         tasks: Tasks,
         facts: Facts,
@@ -78,48 +109,61 @@ class Offline:
     ) -> None:
         """At most ``limit`` messages per account (0: any number), for ``days`` (0: for ever)."""
         self._store = store
+        self._accounts = accounts
+        self._directory = directory
         self._clock = clock
         self._tasks = tasks
         self._limit = limit
         self._seconds = days * _DAY
-        self._busy: dict[int, _Work] = {}
-        self._deliver: Deliver | None = None
+        self._busy: dict[int, _Giving] = {}  # by account id
+        self._deliver: Deliver = _nowhere
         facts.on(BecameAvailable, self._on_available)
         facts.on(PriorityRaised, self._on_available)
+        facts.on(KeptElsewhere, self._on_kept)
 
     def set_delivery(self, deliver: Deliver) -> None:
-        """Called once: how a live message is delivered."""
+        """Called once: how a message is delivered; to nobody, once it is kept."""
         self._deliver = deliver
 
     def is_busy(self, account: Account) -> bool:
-        """Whether a message for ``account`` has to go through the storage to stay behind earlier ones."""
+        """Whether a message for ``account`` has to stand in line to stay behind earlier ones."""
         return account.id in self._busy
 
-    async def keep(self, message: Message, account: Account, *, live: bool = False) -> None:
-        """Store ``message``; returns when it is durable. ``service-unavailable`` if there is no room
-        (XEP-0160).
+    # In
+
+    async def keep(self, message: Message, account: Account) -> None:
+        """Store ``message``; returns when it is durable, and whoever came meanwhile is being given it.
+
+        ``service-unavailable`` if there is no room (XEP-0160).
         """
-        work = self._busy.setdefault(account.id, _Work())
-        work.arriving += 1
+        busy = account.id in self._busy
         now = self._clock.now()
         try:
-            kept = message if live else self._delayed(message, account, now)
             id = await self._store.append(
                 account.id,
-                kept.wire(),
-                limit=self._limit,
+                self._delayed(message, account, now).wire(),
+                # Whose client is reading right now is not turned away for what it has not read yet.
+                limit=self._limit * 2 if busy else self._limit,
                 expires=now + self._seconds if self._seconds else None,
             )
-            if live:
-                work.live[id] = message
         except OfflineFull as err:
             raise StanzaError("service-unavailable", "too many messages wait for this account") from err
         except NoSuchAccount as err:
             raise StanzaError("service-unavailable") from err
-        finally:
-            work.arriving -= 1
-            work.arrived += 1
-            self._settle(account, work)
+        self._kept(id, message, account)
+
+    def _kept(self, id: int, message: Message, account: Account) -> None:
+        giving = self._busy.get(account.id)
+        if giving is None:
+            # The account may have left the memory meanwhile, and come back as another object.
+            account = self._accounts.peek(account.jid) or account
+            taker = _taker(account)
+            if taker is None:
+                self._deliver(message, account, ())
+                self._directory.tell_kept(account)
+                return
+            giving = self._start(taker)
+        giving.stored(id, message)
 
     def _delayed(self, message: Message, account: Account, now: float) -> Message:
         """``message`` with the time at which it was taken (XEP-0203), unless it says that already."""
@@ -129,65 +173,113 @@ class Offline:
                 return message
         return message.with_child(Element("delay", ns.DELAY, {"from": domain, "stamp": stamp(now)}))
 
-    def _settle(self, account: Account, work: _Work) -> None:
-        """If nothing is on its way any more, either somebody can take what is kept or the account is idle."""
-        if work.delivering or work.arriving:
-            return
-        session = self._taker(account)
-        if session is not None:
-            self._start(account, work, session)
+    def let_pass(self, message: Message, account: Account) -> None:
+        """``message``, which is not to be stored, goes to whom it is for when those before it have gone."""
+        giving = self._busy[account.id]
+        if len(giving.passing) < _MOST_PASSING:
+            giving.passing.append((giving.newest, message))
         else:
-            del self._busy[account.id]
+            self._deliver_live(message, account)
 
-    @staticmethod
-    def _taker(account: Account) -> Session | None:
-        return next((resource for resource in account.reachable() if isinstance(resource, Session)), None)
+    def hold(self, session: Session, message: Message) -> bool:
+        """Whether ``message``, which another node sent to ``session``, waits until all that is kept has gone."""
+        giving = self._busy.get(session.account.id)
+        if giving is None or len(giving.arrivals) >= _MOST_PASSING:
+            return False
+        giving.arrivals.append((session, message))
+        return True
+
+    # Out
 
     def _on_available(self, fact: BecameAvailable | PriorityRaised) -> None:
         session = fact.session
-        if session.priority < 0:
-            return  # XEP-0160#flow: only a resource that can get messages gets the kept ones
-        work = self._busy.setdefault(session.account.id, _Work())
-        if not work.delivering:
-            self._start(session.account, work, session)
+        # XEP-0160#flow: only a resource that can get messages gets the kept ones
+        if session.priority >= 0 and session.account.id not in self._busy:
+            self._start(session)
 
-    def _start(self, account: Account, work: _Work, session: Session) -> None:
-        work.delivering = True
-        self._tasks.start(f"offline messages of {account.jid}", self._give(account, work, session))
+    def _on_kept(self, fact: KeptElsewhere) -> None:
+        if (giving := self._busy.get(fact.account.id)) is not None:
+            giving.arrived += 1
+        elif (taker := _taker(fact.account)) is not None:
+            self._start(taker)
 
-    async def _give(self, account: Account, work: _Work, session: Session) -> None:
-        """Deliver everything that is kept to ``session``, page by page, as fast as it reads."""
-        after = 0
+    def _start(self, taker: Session) -> _Giving:
+        giving = self._busy[taker.account.id] = _Giving(taker)
+        self._tasks.start(f"offline messages of {taker.account.jid}", self._run(giving))
+        return giving
+
+    async def _run(self, giving: _Giving) -> None:
+        """Give everything that is kept to the taker, or if that goes away, to the next one."""
+        account = giving.taker.account
         try:
-            while session.presence is not None and session.priority >= 0:
-                arrived = work.arrived
-                page = await self._store.load(account.id, now=self._clock.now(), after=after, limit=_PAGE)
-                if not page:
-                    if work.arrived != arrived:
-                        continue  # something was committed while we looked
+            while not await self._give(account.id, giving):
+                giving.gone.add(giving.taker)
+                account = self._accounts.peek(account.jid) or account  # all may have left, and some come back
+                taker = _taker(account, giving.gone)
+                if taker is None:
                     return
-                after = page[-1].id
-                for chunk in _chunks(page):
-                    for message in chunk:
-                        self._give_one(message, account, work, session)
-                    if not await session.link.drained():
-                        return
-                    await self._store.discard(account.id, [message.id for message in chunk])
+                giving.taker = taker
+        except StorageUnavailable as err:
+            log.error("what is kept for %s waits for its next session: %s", account.jid, err)
         finally:
-            work.delivering = False
-            if not work.arriving:  # else ``keep`` settles it
-                other = self._taker(account)
-                if work.live and other is not None and other is not session:
-                    self._start(account, work, other)
-                else:
-                    self._busy.pop(account.id, None)
+            del self._busy[account.id]
+            for message in giving.live.values():
+                self._deliver(message, account, ())  # kept after all
+            for _, message in giving.passing:
+                self._deliver_live(message, account)
+            for session, message in giving.arrivals:
+                session.deliver(message)
 
-    def _give_one(self, kept: OfflineMessage, account: Account, work: _Work, session: Session) -> None:
-        live = work.live.pop(kept.id, None)
-        if live is not None and self._deliver is not None and (resources := account.reachable()):
-            self._deliver(live, account, resources)
+    async def _give(self, owner: int, giving: _Giving) -> bool:
+        """Deliver what is kept page by page, as fast as the taker reads; False if it does not take it any more."""
+        after = 0
+        taker = giving.taker
+        while _can_take(taker):
+            arrived = giving.arrived
+            page = await self._store.load(owner, now=self._clock.now(), after=after, limit=_PAGE)
+            for chunk in _chunks(page):
+                if not _can_take(taker):
+                    return False
+                for kept in chunk:
+                    self._give_one(kept, giving)
+                after = chunk[-1].id
+                if not await taker.link.drained():
+                    return False
+                await self._store.discard(owner, [kept.id for kept in chunk])
+            if not page and giving.arrived == arrived:  # else something was stored while we looked
+                return True
+        return False
+
+    def _give_one(self, kept: OfflineMessage, giving: _Giving) -> None:
+        account = giving.taker.account
+        while giving.passing and giving.passing[0][0] < kept.id:
+            self._deliver_live(giving.passing.popleft()[1], account)
+        live = giving.live.pop(kept.id, None)
+        if live is None:
+            giving.taker.write(kept.stanza)
         else:
-            session.link.write(kept.stanza)
+            self._deliver_live(live, account)
+
+    def _deliver_live(self, message: Message, account: Account) -> None:
+        """Deliver ``message`` to the resource that it names, if that is there, else to all who can get it."""
+        assert message.to is not None
+        named = account.resources.get(message.to.resource or "")
+        self._deliver(message, account, account.reachable() if named is None else (named,))
+
+
+def _nowhere(message: Message, account: Account, resources: Sequence[Resource]) -> None:
+    raise RuntimeError("set_delivery was not called")
+
+
+def _can_take(session: Session) -> bool:
+    return session.presence is not None and session.priority >= 0 and not session.over
+
+
+def _taker(account: Account, gone: frozenset[Session] | set[Session] = frozenset()) -> Session | None:
+    """A session of ``account`` on this node that can get messages and is not among ``gone``."""
+    return next(
+        (each for each in account.reachable() if isinstance(each, Session) and each not in gone), None
+    )
 
 
 def _chunks(messages: Sequence[OfflineMessage]) -> Iterator[list[OfflineMessage]]:

@@ -84,6 +84,8 @@ class Presences:
 
     def _become_available(self, session: Session, presence: Presence, known: KnownRoster) -> Waiting:
         """``session`` is available, for the first time or in another way (RFC 6121#4.2.2, #4.4.2)."""
+        if session.over:
+            return None
         account = session.account
         initial = session.presence is None
         self._directory.set_presence(session, self._stamped(presence))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from xmppd.jid import Jid
 from xmppd.sessions.account import Account
 from xmppd.sessions.cache import Cache
-from xmppd.sessions.facts import Facts, RosterChanged
+from xmppd.sessions.facts import ChangedElsewhere, Facts, RosterChanged
 from xmppd.storage.interfaces import (
     Roster,
     RosterChange,
@@ -65,6 +65,7 @@ class Rosters:
         self._cache: Cache[int, KnownRoster] = Cache(self._load, capacity)
         self._items = items
         self._requests = requests
+        facts.on(ChangedElsewhere, lambda fact: self.forget(fact.account))
 
     def peek(self, account: Account) -> KnownRoster | None:
         """The roster of ``account`` if it is in memory; never waits."""

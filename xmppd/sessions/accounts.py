@@ -1,4 +1,8 @@
-"""The accounts in a node's memory: those with resources stay, others are cached within a bound."""
+"""The accounts in a node's memory: those with resources stay, others are cached within a bound.
+
+There is at most one ``Account`` of an address that anybody may still add resources to: whoever gets one and means to
+keep it pins it before doing anything else.
+"""
 
 from __future__ import annotations
 
@@ -18,24 +22,35 @@ class Accounts:
     def __init__(self, store: AccountStore, capacity: int) -> None:
         self._store = store
         self._live: dict[Jid, Account] = {}
-        self._cache: Cache[Jid, Account] = Cache(self._load, capacity)
+        self._pins: dict[Jid, int] = {}
+        self._cache: Cache[Jid, Account] = Cache(self._load, capacity, self._evicted)
         self._loaders: list[Loader] = []
         self._forgotten: list[Callable[[Jid], None]] = []
+        self._changed: list[Callable[[Jid], None]] = []
+        self._refreshing: dict[Jid, bool] = {}  # live accounts: whether they changed since it began
 
     def add_loader(self, loader: Loader) -> None:
-        """Call ``loader`` for each account that comes into memory, before anybody sees it."""
+        """Call ``loader`` for each account that comes into memory, before anybody sees it, and again when what it
+        loads has changed elsewhere.
+        """
         self._loaders.append(loader)
 
     def on_forget(self, listener: Callable[[Jid], None]) -> None:
-        """Call ``listener`` with each account that leaves the memory because it changed or became idle."""
+        """Call ``listener`` with each account that leaves the memory because it changed, became idle or had to make
+        room.
+        """
         self._forgotten.append(listener)
+
+    def on_change(self, listener: Callable[[Jid], None]) -> None:
+        """Call ``listener`` with each account that this node changed in the storage."""
+        self._changed.append(listener)
 
     def peek(self, jid: Jid) -> Account | None:
         """The account ``jid`` (bare) if it is in memory."""
         return self._live.get(jid) or self._cache.peek(jid)
 
     async def get(self, jid: Jid) -> Account | None:
-        """The account ``jid`` (bare); None where there is none."""
+        """The account ``jid`` (bare); None where there is none. It is the one that ``peek`` returns right now."""
         account = self._live.get(jid)
         if account is not None:
             return account
@@ -55,21 +70,61 @@ class Accounts:
         return account
 
     def pin(self, account: Account) -> None:
-        """The account has resources: keep it."""
-        self._live[account.jid] = account
+        """``account`` has one more session: keep it. Without waiting for anything since ``get`` returned it."""
+        jid = account.jid
+        if self._live.setdefault(jid, account) is not account:
+            raise RuntimeError(f"two accounts {jid} in memory: one was kept while something else was awaited")
+        self._pins[jid] = self._pins.get(jid, 0) + 1
 
     def unpin(self, account: Account) -> None:
-        """The last resource is gone: from now on the account is read again when it is needed."""
-        self._live.pop(account.jid, None)
-        self.forget(account.jid)
+        """``account`` has one session less. After the last one it is read again when it is needed."""
+        jid = account.jid
+        self._pins[jid] -= 1
+        if not self._pins[jid]:
+            del self._pins[jid], self._live[jid]
+            self.drop(jid)
 
     def forget(self, jid: Jid) -> None:
-        """What is cached is out of date. Accounts with resources stay: who changes them changes them in
-        place.
+        """This node changed the account in the storage: nobody gets what was read before.
+
+        Accounts with resources stay: who changes them changes them in place.
         """
+        self.drop(jid)
+        for listener in self._changed:
+            listener(jid)
+
+    def drop(self, jid: Jid) -> None:
+        """As ``forget``, but it was another node that changed it, or it is just not needed any more."""
         if jid in self._live:
+            if jid in self._refreshing:
+                self._refreshing[jid] = True
             return
         self._cache.forget(jid)
+        self._left(jid)
+
+    async def refresh(self, jid: Jid) -> None:
+        """Another node changed the account: drop it, or, where it has resources, load again what is kept with it."""
+        account = self._live.get(jid)
+        if account is None or jid in self._refreshing:
+            self.drop(jid)
+            return
+        again = True
+        try:
+            while again:
+                self._refreshing[jid] = False
+                for loader in self._loaders:
+                    await loader(account)
+                again = self._refreshing[jid]
+        finally:
+            del self._refreshing[jid]
+            if self._live.get(jid) is not account:
+                self.drop(jid)  # its last resource left meanwhile
+
+    def _evicted(self, jid: Jid, account: Account) -> None:
+        if jid not in self._live:
+            self._left(jid)
+
+    def _left(self, jid: Jid) -> None:
         for listener in self._forgotten:
             listener(jid)
 

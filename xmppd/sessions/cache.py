@@ -13,15 +13,23 @@ V = TypeVar("V")
 class Cache(Generic[K, V]):
     """Holds at most ``capacity`` values; the one that was loaded longest ago goes first.
 
-    However many ask for a missing key at once, it is loaded once. After ``forget`` nobody gets a value whose
-    loading began before: so whoever changes the storage commits, then forgets.
+    However many ask for a missing key at once, it is loaded once, and if that fails all of them are told. After
+    ``forget`` nobody gets a value whose loading began before: so whoever changes the storage commits, then forgets.
+    What ``get`` returns is what ``peek`` returns at that moment, so all who ask share one object.
     """
 
-    def __init__(self, load: Callable[[K], Awaitable[V]], capacity: int) -> None:
+    def __init__(
+        self,
+        load: Callable[[K], Awaitable[V]],
+        capacity: int,
+        evicted: Callable[[K, V], None] | None = None,
+    ) -> None:
+        """``evicted`` is told what had to go because the cache was full."""
         self._load = load
         self._capacity = max(1, capacity)
+        self._evicted = evicted
         self._values: dict[K, V] = {}
-        self._loading: dict[K, asyncio.Future[V]] = {}
+        self._loading: dict[K, asyncio.Future[None]] = {}
 
     def peek(self, key: K) -> V | None:
         """The value if it is here; loads nothing."""
@@ -32,45 +40,54 @@ class Cache(Generic[K, V]):
         while (value := self._values.get(key)) is None:
             loading = self._loading.get(key)
             if loading is None:
-                return await self._fetch(key)
+                await self._fetch(key)
+                continue
             await asyncio.wait((loading,))
-            if (
-                not loading.cancelled()
-                and self._loading.get(key) is not loading
-                and loading.exception() is None
-            ):
-                return loading.result()
+            # Cancelled: it was forgotten, or who loaded it was cancelled. Then we look, and if need be load, again.
+            if not loading.cancelled() and (error := loading.exception()) is not None:
+                raise error
         return value
 
-    async def _fetch(self, key: K) -> V:
-        while True:
-            future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
-            self._loading[key] = future
-            try:
-                value = await self._load(key)
-            except BaseException as err:
-                if self._loading.get(key) is future:
-                    del self._loading[key]
-                if not future.done():
-                    future.cancel()
-                raise err
-            if self._loading.get(key) is future:
-                del self._loading[key]
-                self._keep(key, value)
-                future.set_result(value)
-                return value
-            # It was forgotten meanwhile: what we read may be what is no more.
+    async def _fetch(self, key: K) -> None:
+        """Load the value and keep it, unless it was forgotten meanwhile: then what we read may be what is no more."""
+        future = self._loading[key] = asyncio.get_running_loop().create_future()
+        try:
+            value = await self._load(key)
+        except Exception as err:
+            if self._is_over(key, future):
+                return
+            future.set_exception(err)
+            future.exception()  # whether or not somebody waits for it, it is not lost: we raise it
+            raise
+        except BaseException:
+            self._is_over(key, future)
             future.cancel()
+            raise
+        if not self._is_over(key, future):
+            self._keep(key, value)
+            future.set_result(None)
+
+    def _is_over(self, key: K, future: asyncio.Future[None]) -> bool:
+        """Whether the load that ``future`` stands for was forgotten; else it ends here."""
+        if self._loading.get(key) is not future:
+            return True
+        del self._loading[key]
+        return False
 
     def _keep(self, key: K, value: V) -> None:
         if len(self._values) >= self._capacity:
-            del self._values[next(iter(self._values))]
+            oldest = next(iter(self._values))
+            gone = self._values.pop(oldest)
+            if self._evicted is not None:
+                self._evicted(oldest, gone)
         self._values[key] = value
 
-    def forget(self, key: K) -> None:
-        """The value has changed in the storage."""
-        self._values.pop(key, None)
-        self._loading.pop(key, None)
+    def forget(self, key: K) -> V | None:
+        """The value has changed in the storage; what was here of it."""
+        loading = self._loading.pop(key, None)
+        if loading is not None:
+            loading.cancel()
+        return self._values.pop(key, None)
 
     def __len__(self) -> int:
         return len(self._values)

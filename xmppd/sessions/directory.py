@@ -5,15 +5,19 @@ nodes.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Final
 
 from xmppd.cluster.interfaces import (
     Bus,
     Changed,
     Deliver,
     Displace,
+    End,
     Envelope,
     Forget,
     Gone,
+    Kept,
     Registry,
     ResourceEntry,
 )
@@ -25,15 +29,24 @@ from xmppd.sessions.accounts import Accounts
 from xmppd.sessions.facts import (
     BecameAvailable,
     BecameUnavailable,
+    ChangedElsewhere,
     Facts,
+    KeptElsewhere,
     PriorityRaised,
+    RosterChanged,
     SessionBound,
     SessionGone,
 )
 from xmppd.sessions.session import Session
 from xmppd.stanza import Presence, Stanza
+from xmppd.tasks import Tasks
 
 log = logging.getLogger("xmppd.sessions")
+
+_CONFLICT: Final = "the resource was bound by another connection"
+
+Hold = Callable[[Session, Stanza], bool]
+Lost = Callable[[Stanza], None]
 
 
 class RemoteResource:
@@ -76,6 +89,7 @@ class Directory:
         bus: Bus,
         facts: Facts,
         ids: Ids,
+        tasks: Tasks,
         *,
         resources_per_account: int,
     ) -> None:
@@ -86,11 +100,27 @@ class Directory:
         self._bus = bus
         self._facts = facts
         self._ids = ids
+        self._tasks = tasks
         self._limit = resources_per_account
         self._sessions: dict[Session, str] = {}  # and their connection ids
+        self._hold: Hold | None = None
+        self._lost: Lost | None = None
         accounts.add_loader(self._load_resources)
         accounts.on_forget(self._release)
+        accounts.on_change(self._tell_changed)
+        facts.on(RosterChanged, lambda fact: self._tell_changed(fact.account))
         bus.join(node, self._receive)
+
+    def close(self) -> None:
+        """The node is no more."""
+        self._bus.leave(self.node)
+
+    def set_arrivals(self, hold: Hold, lost: Lost) -> None:
+        """Called once. ``hold`` may take what another node sent to a session, to deliver it later, and says whether
+        it did; ``lost`` gets what came for a session that is gone.
+        """
+        self._hold = hold
+        self._lost = lost
 
     @property
     def sessions(self) -> list[Session]:
@@ -123,34 +153,39 @@ class Directory:
         account = session.account
         name = session.jid.resource
         assert name is not None
+        self._accounts.pin(account)
+        self._sessions[session] = self._ids.token()
         before = account.resources.get(name)
         account.resources[name] = session
-        self._accounts.pin(account)
         if isinstance(before, Session):
-            before.link.fail(StreamError("conflict", "the resource was bound by another connection"))
-            self.end(before)
-        self._sessions[session] = self._ids.token()
-        await self._registry.bind(self._entry(session))
-        self._facts.tell(SessionBound(session))
+            before.link.fail(StreamError("conflict", _CONFLICT))
+            self.end(before)  # now, whatever of its client is still being handled
+        try:
+            await self._registry.bind(self._entry(session))
+        except BaseException:
+            self.end(session)
+            raise
+        if not session.over:
+            self._facts.tell(SessionBound(session))
 
     def end(self, session: Session) -> None:
         """``session`` is over. What others have to be told is told by who listens for ``SessionGone``."""
-        if session in self._sessions:
-            self._remove(session)
-
-    def _remove(self, session: Session) -> None:
+        if session not in self._sessions:
+            return
         account = session.account
         self._registry.unbind(self._entry(session))
         del self._sessions[session]
+        session.over = True
         name = session.jid.resource or ""
         if account.resources.get(name) is session:
             del account.resources[name]
         self._facts.tell(SessionGone(session))
-        if not any(isinstance(resource, Session) for resource in account.resources.values()):
-            self._accounts.unpin(account)
+        self._accounts.unpin(account)
 
     def set_presence(self, session: Session, presence: Presence | None) -> None:
-        """``session`` broadcast ``presence``; None: it became unavailable."""
+        """``session`` broadcast ``presence``; None: it became unavailable. One that is over can only become that."""
+        if session.over and presence is not None:
+            return
         before, priority = session.presence, session.priority
         session.presence = presence
         session.priority = presence.priority if presence is not None else 0
@@ -189,49 +224,103 @@ class Directory:
         )
 
     def kick(self, account: Jid, error: StreamError, *, spare: Session | None = None) -> int:
-        """End every session that ``account`` (bare) has on this node, but ``spare``; how many there were."""
+        """End every session that ``account`` (bare) has, but ``spare``; how many there were.
+
+        Those on other nodes, as far as the account is in memory here, end a little later.
+        """
         known = self._accounts.peek(account)
-        sessions = [
-            each
-            for each in (known.resources.values() if known else ())
-            if isinstance(each, Session) and each is not spare
-        ]
-        for session in sessions:
-            session.link.fail(error)
-        return len(sessions)
+        ended = 0
+        for resource in tuple(known.resources.values()) if known else ():
+            if resource is spare:
+                continue
+            if isinstance(resource, Session):
+                resource.link.fail(error)
+            elif isinstance(resource, RemoteResource):
+                entry = resource.entry
+                self._bus.send(entry.node, End(entry.jid, entry.connection, error.condition, error.text))
+            ended += 1
+        return ended
+
+    def tell_kept(self, account: Account) -> None:
+        """A message was kept for ``account``: let the nodes of its resources look whether one of them can take it."""
+        nodes = {
+            resource.entry.node for resource in account.reachable() if isinstance(resource, RemoteResource)
+        }
+        for node in sorted(nodes):
+            self._bus.send(node, Kept(account.jid))
 
     # What other nodes tell
 
     async def _load_resources(self, account: Account) -> None:
-        for entry in await self._registry.load(account.jid, self.node):
-            if entry.node != self.node and entry.jid.resource is not None:
-                account.resources[entry.jid.resource] = RemoteResource(entry, self._bus)
+        entries = await self._registry.load(account.jid, self.node)
+        for entry in entries:
+            self._put(account, entry)
+
+    def _put(self, account: Account, entry: ResourceEntry) -> None:
+        """There is a resource on another node. A session here goes only when the registry displaces it: what was told
+        of its predecessor may come late.
+        """
+        name = entry.jid.resource
+        if (
+            name is not None
+            and entry.node != self.node
+            and not isinstance(account.resources.get(name), Session)
+        ):
+            account.resources[name] = RemoteResource(entry, self._bus)
 
     def _release(self, account: Jid) -> None:
         self._registry.release(account, self.node)
 
+    def _tell_changed(self, account: Jid) -> None:
+        self._registry.tell(account, Forget(account), but=self.node)
+
     def _receive(self, envelope: Envelope) -> None:
         match envelope:
             case Deliver(to=to, stanza=stanza):
-                session = self._local(to)
-                if session is not None:
-                    session.deliver(stanza)
+                self._arrive(to, stanza)
             case Displace(jid=jid, connection=connection):
+                self._displaced(jid, connection)
+            case End(jid=jid, connection=connection, condition=condition, text=text):
                 session = self._local(jid)
                 if session is not None and self._sessions[session] == connection:
-                    session.link.fail(StreamError("conflict", "the resource was bound by another connection"))
+                    session.link.fail(StreamError(condition, text))
             case Changed(entry=entry):
                 account = self._accounts.peek(entry.jid.bare)
-                if account is not None and entry.jid.resource is not None:
-                    account.resources[entry.jid.resource] = RemoteResource(entry, self._bus)
+                if account is not None:
+                    self._put(account, entry)
+                else:
+                    self._accounts.drop(entry.jid.bare)  # it may be being loaded: then once more
             case Gone(entry=entry):
                 account = self._accounts.peek(entry.jid.bare)
                 if account is not None:
                     known = account.resources.get(entry.jid.resource or "")
                     if isinstance(known, RemoteResource) and known.entry.connection == entry.connection:
                         del account.resources[entry.jid.resource or ""]
+                else:
+                    self._accounts.drop(entry.jid.bare)
             case Forget(account=jid):
-                self._accounts.forget(jid)
+                if (account := self._accounts.peek(jid)) is not None:
+                    self._facts.tell(ChangedElsewhere(account))
+                self._tasks.start(f"refresh {jid}", self._accounts.refresh(jid))
+            case Kept(account=jid):
+                if (account := self._accounts.peek(jid)) is not None:
+                    self._facts.tell(KeptElsewhere(account))
+
+    def _arrive(self, to: Jid, stanza: Stanza) -> None:
+        session = self._local(to)
+        if session is None:
+            if self._lost is not None:
+                self._lost(stanza)
+        elif self._hold is None or not self._hold(session, stanza):
+            session.deliver(stanza)
+
+    def _displaced(self, jid: Jid, connection: str) -> None:
+        """The name belongs to a session on another node now, which ``Changed`` will tell of."""
+        session = self._local(jid)
+        if session is not None and self._sessions[session] == connection:
+            session.account.resources.pop(jid.resource or "", None)
+            session.link.fail(StreamError("conflict", _CONFLICT))
+            self.end(session)
 
     def _local(self, jid: Jid) -> Session | None:
         account = self._accounts.peek(jid.bare)

@@ -13,6 +13,7 @@ from xmppd.jid import Jid
 from xmppd.storage.interfaces import RosterUpdate
 
 if TYPE_CHECKING:
+    from xmppd.sessions.account import Account
     from xmppd.sessions.session import Session
 
 log = logging.getLogger("xmppd.facts")
@@ -66,6 +67,20 @@ class AccountDeleted:
     """The account ``jid`` (bare) is no more."""
 
     jid: Jid
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedElsewhere:
+    """Another node changed ``account``, its roster or what else is kept with it."""
+
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class KeptElsewhere:
+    """Another node kept a message for ``account``, which has a resource here that can take it."""
+
+    account: Account
 
 
 F = TypeVar("F")

@@ -293,13 +293,13 @@ class Login:
         )
         self._transport.pause_reading()
         await server.directory.bind(session)
+        self._stop_timer()
+        if session.over or self._transport.is_closed():
+            server.directory.end(session)  # displaced or cut off in the same moment
+            return True
         stream, events = negotiation.bound(request, jid, server.limits.member, server.pool)
         self._flush(negotiation)
-        self._stop_timer()
-        if self._transport.is_closed():
-            server.directory.end(session)
-        else:
-            self._bound(session, stream, events)
+        self._bound(session, stream, events)
         return True
 
     def _stop_timer(self) -> None:

@@ -45,6 +45,9 @@ class Gate(Protocol):
         held has been sent.
         """
 
+    def flush(self) -> None:
+        """Send all that is held."""
+
 
 Inbound = Callable[["Session", Element], Awaitable[None] | None]
 
@@ -59,7 +62,7 @@ class Session:
 
     __slots__ = (
         "_after", "_data", "_inbound", "_paused", "_queue", "_tasks", "account", "address", "directed", "gate",
-        "jid", "lang", "link", "presence",
+        "jid", "lang", "link", "over", "presence",
         "priority", "secure", "traits",
     )  # fmt: skip
 
@@ -89,6 +92,7 @@ class Session:
         self.traits = Trait.NONE
         self.directed: set[Jid] | None = None  # who got directed presence (RFC 6121#4.6)
         self.gate: Gate | None = None
+        self.over = False  # it has lost its JID; what of its client is still being handled comes too late for presence
         self._inbound = inbound
         self._tasks = tasks
         self._queue: deque[Element] | None = None
@@ -103,6 +107,12 @@ class Session:
         gate = self.gate
         if gate is None or not gate.hold(stanza):
             self.link.write(stanza.wire())
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``, a stanza that was written before, behind whatever is held."""
+        if self.gate is not None:
+            self.gate.flush()
+        self.link.write(data)
 
     # In
 
