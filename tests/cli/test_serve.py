@@ -160,7 +160,7 @@ def test_a_control_socket_that_cannot_be_made(site: Path) -> None:
 
 def test_more_workers_need_redis(site: Path) -> None:
     refused(
-        call("serve", "--workers", 4),
+        serve_ends(site, "--workers", 4),
         2,
         "--workers 4 needs Redis",
         "set cluster.redis",

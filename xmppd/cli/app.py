@@ -17,12 +17,17 @@ from xmppd.errors import UserError
 _DONE, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
 
+_EPILOG = (
+    "Exit status: 0 done, 1 failed, 2 wrong usage or configuration. With --json, standard output holds one JSON value, "
+    'the result or {"error": {"kind", "message", ...}}; what is meant for people goes to standard error.'
+)
+
+
 def build() -> typer.Typer:
     app = typer.Typer(
         name="xmppd",
         help="An XMPP chat server.",
-        epilog="Exit status: 0 done, 1 failed, 2 wrong usage or configuration. With --json, standard output holds one "
-        'JSON value, the result or {"error": {"kind", "message", ...}}; what is meant for people goes to standard error.',
+        epilog=_EPILOG,
         pretty_exceptions_enable=False,  # a traceback is a bug, and a bug report needs the plain one
         context_settings={"help_option_names": ["-h", "--help"]},
         invoke_without_command=True,
