@@ -155,9 +155,9 @@ class Wire:
 
     def reset(self) -> None:
         """Break the connection: the server gets a RST."""
-        self.writer.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-        )
+        sock = self.writer.get_extra_info("socket")
+        if sock is not None:  # else the server was faster
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.abort()
 
     def abort(self) -> None:
@@ -183,8 +183,10 @@ class Wire:
         return self._events.popleft()
 
     async def receive(self, seconds: float = SECONDS) -> Element:
-        """The next element."""
+        """The next element; ``EOFError`` where the server closed the stream or the connection."""
         event = await self.next(seconds)
+        if isinstance(event, StreamEnd):
+            raise EOFError("the server closed the stream")
         assert isinstance(event, Element), f"{self.jid} got {event}, not a stanza"
         return event
 
@@ -198,9 +200,15 @@ class Wire:
     async def until(self, wanted: Callable[[Element], bool], seconds: float = SECONDS) -> Element:
         """The next element that is ``wanted``; those before it are passed over, and are then in ``passed``."""
         self.passed.clear()
-        async with asyncio.timeout(seconds):
-            while not wanted(got := await self.receive(seconds)):
-                self.passed.append(got)
+        try:
+            async with asyncio.timeout(seconds):
+                while not wanted(got := await self.receive(seconds)):
+                    self.passed.append(got)
+        except TimeoutError as late:
+            last = "".join(f"\n  {show(got)[:500]}" for got in self.passed[-5:])
+            raise AssertionError(
+                f"{self.jid} waited in vain, {len(self.passed)} others came, the last being{last}"
+            ) from late
         return got
 
     async def error(self, seconds: float = SECONDS) -> str:
@@ -327,6 +335,11 @@ class Wires:
     def keep(self, wire: Wire) -> Wire:
         self._open.append(wire)
         return wire
+
+    def drop(self, wire: Wire) -> None:
+        """Done with it before the test is."""
+        wire.abort()
+        self._open.remove(wire)
 
     async def login(
         self,

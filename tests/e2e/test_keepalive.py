@@ -1,0 +1,90 @@
+"""Silence: white space counts as a sign of life, a client that is gone without a word is found."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.process import DOMAIN, ServerProcess
+from tests.support.wire import Wire, Wires
+
+AFTER, TIMEOUT = 0.6, 0.4  # seconds
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    server = ServerProcess(
+        tmp_path,
+        accounts=["juliet", "romeo"],
+        limits={"ping_after_seconds": AFTER, "ping_timeout_seconds": TIMEOUT, "close_seconds": 0.5},
+    )
+    with server.running():
+        yield server
+
+
+async def test_who_is_silent_is_asked_and_then_given_up(server: ServerProcess) -> None:
+    async with Wires(server) as wires:
+        romeo = await wires.login("romeo", available=True)
+        juliet = await wires.login("juliet", available=True)
+        await juliet.send(f"<presence type='subscribed' to='romeo@{DOMAIN}'/>")
+        await juliet.ping()
+        await romeo.send(f"<presence type='subscribe' to='juliet@{DOMAIN}'/>")
+        await romeo.until(lambda got: got.name == "presence" and got.get("from") == juliet.jid)
+        began = time.monotonic()
+        talking = asyncio.create_task(breathe(romeo.send))
+        try:
+            await juliet.until(lambda got: got.child("ping", "urn:xmpp:ping") is not None)
+            asked = time.monotonic() - began
+            assert await juliet.error() == "connection-timeout"
+            gone = time.monotonic() - began
+            await romeo.until(lambda got: got.get("type") == "unavailable" and got.get("from") == juliet.jid)
+        finally:
+            talking.cancel()
+            await asyncio.gather(talking, return_exceptions=True)
+        assert AFTER * 0.7 < asked < AFTER + 1
+        assert AFTER + TIMEOUT * 0.7 < gone < AFTER + TIMEOUT + 1
+        await romeo.ping()
+
+
+async def breathe(send: Callable[[str], Awaitable[None]]) -> None:
+    """White space between stanzas (RFC 6120#4.6.1), each tenth of a second."""
+    while True:
+        await send(" ")
+        await asyncio.sleep(0.1)  # the test is about this time
+
+
+async def test_whoever_answers_stays(server: ServerProcess) -> None:
+    async with Wires(server) as wires:
+        juliet = await wires.login("juliet")
+        for _ in range(3):
+            asked = await juliet.until(lambda got: got.child("ping", "urn:xmpp:ping") is not None)
+            assert (asked.get("type"), asked.get("from"), asked.get("to")) == ("get", DOMAIN, juliet.jid)
+            await juliet.send(f"<iq type='result' to='{DOMAIN}' id='{asked.get('id')}'/>")
+        await juliet.ping()
+
+
+async def test_a_client_that_no_longer_reads_is_found(server: ServerProcess) -> None:
+    """The connection is up, nobody is behind it."""
+    async with Wires(server) as wires:
+        juliet = await wires.login("juliet/balcony", available=True)
+        juliet.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        romeo = await wires.login("romeo", available=True)
+        await romeo.send(f"<presence to='{juliet.jid}'/>")
+        began = time.monotonic()
+        while await reachable(romeo, juliet.jid):
+            assert time.monotonic() - began < AFTER + TIMEOUT + 2
+            await romeo.send(" ")
+            await asyncio.sleep(0.05)  # the test is about this time
+
+
+async def reachable(wire: Wire, full: str) -> bool:
+    """Whether a session with this address is there, alive or not; asked in a way that needs no answer of its client."""
+    await wire.send(
+        f"<message type='normal' to='{full}' id='probe'><store xmlns='urn:xmpp:hints'/></message>"
+    )
+    await wire.ping()
+    return not any(got.get("id") == "probe" for got in wire.passed)
