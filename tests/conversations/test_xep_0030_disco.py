@@ -24,7 +24,7 @@ NO_NODE = (
     f"<text xmlns='{ERRORS}' xml:lang='en'>*</text></error>"
 )
 FEATURES = (
-    f"<feature var='{INFO}'/><feature var='{ITEMS}'/><feature var='jabber:iq:last'/>"
+    f"<feature var='{INFO}'/><feature var='{ITEMS}'/><feature var='jabber:iq:last'/><feature var='msgoffline'/>"
     "<feature var='urn:xmpp:ping'/>"
 )
 ACCOUNT = f"<query xmlns='{INFO}'><identity category='account' type='registered'/>{FEATURES}</query>"

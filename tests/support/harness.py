@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -44,7 +44,9 @@ class CountedIds:
 
 
 class Harness:
-    """Several nodes (one by default) over one in-memory storage; ``toml`` is added to the configuration."""
+    """Several nodes (one by default) over one in-memory storage; ``toml`` is added to the configuration, ``wrap`` may
+    put something between the nodes and the storage.
+    """
 
     def __init__(
         self,
@@ -52,21 +54,25 @@ class Harness:
         nodes: int = 1,
         toml: str = "",
         extensions: Iterable[Extension[Any]] = EXTENSIONS,
+        wrap: Callable[[Stores], Stores] | None = None,
     ) -> None:
         self._extensions = tuple(extensions)
         options: Mapping[str, Any] = {extension.name: extension.config for extension in self._extensions}
         names = ", ".join(f'"{domain}"' for domain in domains or ("capulet.lit",))
         self.config = parse_config(f"domains = [{names}]\n{toml}", Path("/nonexistent"), options)
         self._count = nodes
+        self._wrap = wrap
         self.clock = ManualClock()
         self.ids = CountedIds()
         self.nodes: list[Node] = []
         self.stores: Stores
+        self.bus = LocalBus()
+        self.registry = LocalRegistry(self.bus)
 
     async def __aenter__(self) -> Self:
         self.stores = await open_stores("sqlite::memory:", Path("/nonexistent"))
-        bus = LocalBus()
-        registry = LocalRegistry(bus)
+        if self._wrap is not None:
+            self.stores = self._wrap(self.stores)
         for number in range(self._count):
             self.nodes.append(
                 await build(
@@ -76,8 +82,8 @@ class Harness:
                     clock=self.clock,
                     ids=self.ids,
                     name=f"node{number}",
-                    bus=bus,
-                    registry=registry,
+                    bus=self.bus,
+                    registry=self.registry,
                 )
             )
         return self
@@ -130,6 +136,13 @@ class Harness:
             else:
                 idle += 1
 
+    async def pass_by(self) -> None:
+        """Let everybody go on until they wait, be it for something that the test holds back."""
+        for _ in range(3):
+            await self.stores.accounts.get(Jid.parse("nobody@nowhere.lit"))  # behind all that was asked before
+            for _ in range(20):
+                await asyncio.sleep(0)
+
     async def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.clock.advance(seconds)
@@ -146,6 +159,9 @@ class Client:
         self.received: list[Element] = []
         self.error: StreamError | None = None  # how the server ended the stream
         self.session: Session
+        self.reading_paused = False  # by the server
+        self._connected = True
+        self._unread: asyncio.Future[bool] | None = None
         self._from_server = StreamParser(ParserLimits(), primed=True)
         self._to_server = StreamParser(ParserLimits(), primed=True)
 
@@ -201,28 +217,46 @@ class Client:
 
     async def close(self) -> None:
         """The connection is lost or closed; the session ends."""
-        self.session.finish(lambda: self._node.core.directory.end(self.session))
+        self.cut()
         await self._harness.settle()
+
+    def cut(self) -> None:
+        """The connection is lost in this moment."""
+        self._connected = False
+        self.read_on()
+        self.session.finish(lambda: self._node.core.directory.end(self.session))
+
+    def stop_reading(self) -> None:
+        """What the server sends from now on stays in the socket, which takes it all but is not drained."""
+        self._unread = asyncio.get_running_loop().create_future()
+
+    def read_on(self) -> None:
+        """Read again; what was lost by then is lost."""
+        unread, self._unread = self._unread, None
+        if unread is not None and not unread.done():
+            unread.set_result(self._connected)
 
     # The session's link
 
     def write(self, data: bytes) -> None:
+        if not self._connected:
+            return
         for event in self._from_server.feed(data):
             assert isinstance(event, Element), f"the server sent {event!r} in {data!r}"
             self.received.append(event)
 
     def pause_reading(self) -> None:
-        pass
+        self.reading_paused = True
 
     def resume_reading(self) -> None:
-        pass
+        self.reading_paused = False
 
     async def drained(self) -> bool:
-        return True
+        return await self._unread if self._unread is not None else self._connected
 
     def fail(self, error: StreamError) -> None:
         self.error = error
-        self.session.finish(lambda: self._node.core.directory.end(self.session))
+        self.cut()
 
 
 def _lines(elements: Iterable[Element]) -> str:
