@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import utf_8_decode
 from typing import Final
 from xml.parsers.expat import ErrorString, errors
 
@@ -25,11 +26,9 @@ def stream_error(code: int, data: bytes | bytearray, at: int) -> StreamError:
 
 
 def _is_character(data: bytes | bytearray, at: int) -> bool:
-    """Whether a character of UTF-8 starts at ``at``; there is none behind the end, which is no fault."""
-    for size in range(1, 5):
-        try:
-            data[at : at + size].decode()
-        except UnicodeDecodeError:
-            continue
-        return True
-    return False
+    """Whether a character of UTF-8 starts at ``at``, as far as its bytes are there."""
+    try:
+        utf_8_decode(data[at : at + 4], "strict", False)
+    except UnicodeDecodeError as err:
+        return err.start > 0
+    return True

@@ -2,7 +2,7 @@
 
 Bytes go in, events come out: the stream header, complete top-level elements, the stream's end, or one ``StreamError``.
 Any input gives one of these; nothing else is ever raised, and which ones does not depend on how the bytes are cut,
-except that a bound may be noticed sooner or later.
+except that a bound may be noticed sooner or later, and a fault before its bytes tell that they are no UTF-8.
 
 What a hostile peer can make this hold is bounded: the bytes of an unfinished stanza, those of an unfinished tag (which
 Expat scans again with each piece that comes in), depth, attributes. Expat keeps every name that it has ever seen, so
@@ -142,13 +142,14 @@ class StreamParser:
         parser.StartDoctypeDeclHandler = self._on_doctype
         parser.CommentHandler = self._on_comment
         parser.ProcessingInstructionHandler = self._on_instruction
+        parser.StartCdataSectionHandler = self._on_cdata
 
     def _detach(self) -> None:
         # Breaks the cycle between Expat and its handlers, so that memory is freed at once and not by the collector.
         parser = self._expat
         parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
         parser.StartNamespaceDeclHandler = parser.XmlDeclHandler = parser.StartDoctypeDeclHandler = None
-        parser.CommentHandler = parser.ProcessingInstructionHandler = None
+        parser.CommentHandler = parser.ProcessingInstructionHandler = parser.StartCdataSectionHandler = None
 
     def close(self) -> None:
         """Free what the parser holds; nothing more comes out."""
@@ -318,6 +319,11 @@ class StreamParser:
                 self._pieces = True
         elif text.strip(" \t\r\n"):
             # RFC 6120#4.9.3.1: between stanzas only whitespace may stand
+            raise StreamError("bad-format", "text between stanzas")
+
+    def _on_cdata(self) -> None:
+        if not self._stack:
+            # Not even an empty one: a parser in the middle of it would look idle.
             raise StreamError("bad-format", "text between stanzas")
 
     def _on_namespace(self, prefix: str | None, uri: str | None) -> None:

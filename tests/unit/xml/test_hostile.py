@@ -89,6 +89,7 @@ def test_before_the_header(data: bytes, condition: str) -> None:
         (b"<presence/>hello<<", "bad-format"),
         (b"<presence/>\xef\xbb\xbf<presence/>", "bad-format"),
         (b"<![CDATA[hello]]>", "bad-format"),
+        (b"<![CDATA[ ", "bad-format"),
         (b"&amp; ", "bad-format"),
         # RFC 6120#4.9.3.13 not-well-formed
         (b"\0", "not-well-formed"),

@@ -19,7 +19,17 @@ STANZAS = [
     b"<\xd0\x96 \xd0\x96='\xd0\x96'/>",
     b"\r\n",
 ]
-FAULTS = [b"<message>", b"<mess", b"<<", b"<!-- -->", b"text", b"</stream:stream>", b"<p:x/>", b"\xff"]
+FAULTS = [
+    b"<message>",
+    b"<mess",
+    b"<<",
+    b"<!-- -->",
+    b"text",
+    b"</stream:stream>",
+    b"<p:x/>",
+    b"\xff",
+    b"<![CDATA[ ",
+]
 
 
 class Stream:
