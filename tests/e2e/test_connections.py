@@ -132,6 +132,35 @@ async def test_no_address_gets_more_than_its_share(small: ServerProcess) -> None
         await juliet.ping()
 
 
+async def test_behind_a_proxy_everybody_counts_alone(tmp_path: Path) -> None:
+    server = ServerProcess(
+        tmp_path,
+        accounts=["juliet"],
+        limits={"connections_per_address": 2},
+        listen='proxy_protocol = ["127.0.0.0/8"]',
+    )
+    with server.running():
+        async with Wires(server) as wires:
+
+            async def visit(client: str) -> None:
+                preface = f"PROXY TCP4 {client} 192.0.2.100 1024 5223\r\n".encode()
+                wire = wires.keep(
+                    await Wire.connect(server.c2s_tls, tls=server.client_tls(), preface=preface)
+                )
+                await wire.open()
+                await wire.authenticate("juliet")
+
+            for number in range(6):
+                await visit(f"192.0.2.{number // 2}")
+            with pytest.raises((ConnectionError, EOFError)):
+                await visit("192.0.2.1")
+            clear = wires.keep(await Wire.connect(server.c2s, preface=b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n"))
+            await clear.open()
+            unnamed = await wires.connect()
+            await unnamed.send(HEADER)
+            await unnamed.closed()
+
+
 async def test_no_files_left(tmp_path: Path) -> None:
     """Without file descriptors nobody gets in; those inside go on, and it heals."""
     server = ServerProcess(tmp_path, accounts=["juliet", "romeo"])

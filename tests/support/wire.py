@@ -63,17 +63,24 @@ class Wire:
 
     @classmethod
     async def connect(
-        cls, address: Address, *, tls: ssl.SSLContext | None = None, receive_buffer: int = 0
+        cls,
+        address: Address,
+        *,
+        tls: ssl.SSLContext | None = None,
+        receive_buffer: int = 0,
+        preface: bytes = b"",
     ) -> Self:
-        """``receive_buffer``: bytes that the system buffers for a client that does not read."""
+        """``receive_buffer``: bytes that the system buffers for a client that does not read. ``preface`` goes first."""
         sock = socket.socket()
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if receive_buffer:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            loop = asyncio.get_running_loop()
             async with asyncio.timeout(SECONDS):
-                await asyncio.get_running_loop().sock_connect(sock, address)
+                await loop.sock_connect(sock, address)
+                await loop.sock_sendall(sock, preface)
                 reader, writer = await asyncio.open_connection(
                     sock=sock, ssl=tls, server_hostname=DOMAIN if tls else None
                 )

@@ -154,6 +154,7 @@ class _ProxiedConnection:
         self._listener = listener
         self._sock = sock
         self._proxy_address = proxy_address
+        self._peeked = 0
         loop = listener.loop
         self._timer = loop.call_later(_PROXY_SECONDS, self._drop)
         loop.add_reader(sock.fileno(), self._on_readable)
@@ -163,9 +164,12 @@ class _ProxiedConnection:
             peeked = self._sock.recv(proxy.MOST, socket.MSG_PEEK)
             header = proxy.parse(peeked) if peeked else None
             if header is None:
-                if not peeked:
+                if (
+                    len(peeked) == self._peeked
+                ):  # readable without more to read: the proxy has closed its side
                     self._drop()
                     return
+                self._peeked = len(peeked)
                 # Incomplete: take what is there off the readiness report by waiting for more than this.
                 self._wait_for(len(peeked) + 1)
                 return

@@ -38,9 +38,9 @@ def parse(data: bytes) -> ProxyHeader | None:
 
 def _parse_v1(data: bytes) -> ProxyHeader | None:
     end = data.find(b"\r\n")
+    if (end + 2 if end >= 0 else len(data) + 1) > 107:
+        raise ProxyError("a PROXY header of version 1 has at most 107 bytes")
     if end < 0:
-        if len(data) > 107:
-            raise ProxyError("a PROXY header of version 1 has at most 107 bytes")
         return None
     words = data[:end].split(b" ")
     try:
@@ -49,7 +49,7 @@ def _parse_v1(data: bytes) -> ProxyHeader | None:
         if words[1] == b"TCP4" and len(words) == 6:
             return ProxyHeader(end + 2, str(IPv4Address(words[2].decode("ascii"))))
         if words[1] == b"TCP6" and len(words) == 6:
-            return ProxyHeader(end + 2, str(IPv6Address(words[2].decode("ascii"))))
+            return ProxyHeader(end + 2, _text(IPv6Address(words[2].decode("ascii"))))
     except (IndexError, UnicodeDecodeError, AddressValueError) as err:
         raise ProxyError("a malformed PROXY header of version 1") from err
     raise ProxyError("a malformed PROXY header of version 1")
@@ -71,5 +71,10 @@ def _parse_v2(data: bytes) -> ProxyHeader | None:
     if family >> 4 == 1 and size >= 12:
         return ProxyHeader(total, str(IPv4Address(data[16:20])))
     if family >> 4 == 2 and size >= 36:
-        return ProxyHeader(total, str(IPv6Address(data[16:32])))
+        return ProxyHeader(total, _text(IPv6Address(data[16:32])))
     return ProxyHeader(total, None)
+
+
+def _text(address: IPv6Address) -> str:
+    """An IPv4 client of a proxy that speaks IPv6 is an IPv4 client: limits are per address, not for all of them."""
+    return str(address.ipv4_mapped or address)
