@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Final
 
 XML_LANG: Final = "xml:lang"
@@ -80,3 +81,17 @@ class Element:
 def text_element(name: str, ns: str, text: str, attrs: dict[str, str] | None = None) -> Element:
     """An element whose only child is ``text``; no child at all when the text is empty."""
     return Element(name, ns, attrs, [text] if text else None)
+
+
+def join_texts(element: Element) -> None:
+    """Make one text of those that stand side by side, in ``element`` and everything inside it."""
+    joined: list[Element | str] = []
+    for is_text, group in groupby(element.children, key=lambda child: isinstance(child, str)):
+        if is_text:
+            joined.append("".join(text for text in group if isinstance(text, str)))
+            continue
+        for child in group:
+            assert isinstance(child, Element)
+            join_texts(child)
+            joined.append(child)
+    element.children[:] = joined

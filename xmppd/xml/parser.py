@@ -2,7 +2,7 @@
 
 Bytes go in, events come out: the stream header, complete top-level elements, the stream's end, or one ``StreamError``.
 Any input gives one of these; nothing else is ever raised, and which ones does not depend on how the bytes are cut,
-except that a bound may be noticed sooner or later, and a fault before its bytes tell that they are no UTF-8.
+except that a bound may be noticed sooner or later, and so may one of several faults that stand side by side.
 
 What a hostile peer can make this hold is bounded: the bytes of an unfinished stanza, those of an unfinished tag (which
 Expat scans again with each piece that comes in), depth, attributes. Expat keeps every name that it has ever seen, so
@@ -19,14 +19,13 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Final
 from xml.parsers import expat
 
 from xmppd import ns
 from xmppd.errors import StreamError
 from xmppd.jid import escape_attribute
-from xmppd.xml.element import XML_LANG, Element
+from xmppd.xml.element import XML_LANG, Element, join_texts
 from xmppd.xml.malformed import stream_error
 
 _SEPARATOR: Final = " "
@@ -188,7 +187,7 @@ class StreamParser:
         try:
             parser.Parse(data)
         except expat.ExpatError as err:
-            self._finish(self._malformed(err))
+            self._finish(self._malformed(err.code))
         except StreamError as err:
             self._finish(err)
         except _StreamClosed:
@@ -300,7 +299,7 @@ class StreamParser:
         if end - self._start > self.limits.stanza_bytes:
             raise _too_big(self.limits)
         if self._pieces:
-            _join_texts(stanza)
+            join_texts(stanza)
             self._pieces = False
         if self.standard and stanza.ns == ns.CLIENT and stanza.children:
             self._keep_source(stanza, end)
@@ -370,32 +369,16 @@ class StreamParser:
         source = data[inner : end - self._base]
         stanza.source = source if isinstance(source, bytes) else bytes(source)
 
-    def _malformed(self, err: expat.ExpatError) -> StreamError:
+    def _malformed(self, code: int) -> StreamError:
         parser = self._expat
         try:
-            parser.buffer_text = (
-                False  # hands out the text in front of the error, which may be an earlier one
-            )
+            parser.buffer_text = False  # hands out the text in front of the fault, which may be one itself
         except StreamError as earlier:
             return earlier
-        return stream_error(err.code, self._data, parser.ErrorByteIndex - self._base)
+        return stream_error(code, self._data, parser.ErrorByteIndex - self._base)
 
 
 _TAG_NAME: Final = re.compile(rb"<[^\s/>]+")
-
-
-def _join_texts(element: Element) -> None:
-    """Make one text of those that stand side by side; no deeper than the parser lets elements be nested."""
-    joined: list[Element | str] = []
-    for is_text, group in groupby(element.children, key=lambda child: isinstance(child, str)):
-        if is_text:
-            joined.append("".join(text for text in group if isinstance(text, str)))
-            continue
-        for child in group:
-            assert isinstance(child, Element)
-            _join_texts(child)
-            joined.append(child)
-    element.children[:] = joined
 
 
 def _too_big(limits: ParserLimits) -> StreamError:

@@ -10,6 +10,9 @@ from xmppd import ns
 from xmppd.jid import escape_attribute, only_xml
 from xmppd.xml.element import Element
 
+# Every stream header declares the first; the second is bound for good and may not be declared.
+_PREFIXES: Final = {ns.STREAMS: "stream:", ns.XML: "xml:"}
+
 # Written as what is plain: half the time of looking for what is not.
 _PLAIN: Final = re.compile("[\t\n -%'-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*").fullmatch
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
@@ -44,8 +47,9 @@ def children_to_bytes(children: list[Element | str], context: str) -> bytes:
 
 
 def _write(out: list[str], element: Element, context: str) -> None:
-    if element.ns == ns.STREAMS:
-        name, inner = f"stream:{element.name}", context
+    prefix = _PREFIXES.get(element.ns)
+    if prefix is not None:
+        name, inner = prefix + element.name, context
         out.append(f"<{name}")
     else:
         name, inner = element.name, element.ns
@@ -56,10 +60,8 @@ def _write(out: list[str], element: Element, context: str) -> None:
         if key.startswith("{"):
             space, _, local = key[1:].rpartition("}")
             # A namespaced attribute needs a prefix; declared on the spot, unique within the element by its position.
-            prefix = f"n{len(out)}"
-            out.append(
-                f" xmlns:{prefix}='{escape_attribute(space)}' {prefix}:{local}='{escape_attribute(value)}'"
-            )
+            own = f"n{len(out)}"
+            out.append(f" xmlns:{own}='{escape_attribute(space)}' {own}:{local}='{escape_attribute(value)}'")
         else:
             out.append(f" {key}='{escape_attribute(value)}'")
     if not element.children:

@@ -86,7 +86,7 @@ def test_before_the_header(data: bytes, condition: str) -> None:
         (b"\xff", "unsupported-encoding"),
         # RFC 6120#4.9.3.1 bad-format: only whitespace may stand between stanzas
         (b"hello<presence/>", "bad-format"),
-        (b"<presence/>hello<<", "bad-format"),
+        (b"<presence/>hello<presence/>", "bad-format"),
         (b"<presence/>\xef\xbb\xbf<presence/>", "bad-format"),
         (b"<![CDATA[hello]]>", "bad-format"),
         (b"<![CDATA[ ", "bad-format"),

@@ -67,6 +67,7 @@ def test_escaping_leaves_alone_what_needs_none(text: str) -> None:
             b"<stream:error><x xmlns='urn:x'/><y/></stream:error>",
         ),
         (Element("a", "", {}, [Element("b", "")]), b"<a xmlns=''><b/></a>"),
+        (Element("a", ns.CLIENT, {}, [Element("b", ns.XML)]), b"<a><xml:b/></a>"),
         (Element("a", ns.CLIENT, {"xml:lang": "en"}), b"<a xml:lang='en'/>"),
         (Element("a", ns.CLIENT, {"{urn:}x}b": "c"}), b"<a xmlns:n1='urn:}x' n1:b='c'/>"),
         (text_element("t", ns.CLIENT, ""), b"<t/>"),
