@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.support import noise
 from tests.support.process import ServerProcess
 from tests.support.wire import Wires
 from tests.support.witness import USERS, Latency, Witness
@@ -51,7 +52,9 @@ class Attack:
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, Witness]]:
     """One server for all attacks, so that none may leave it worse for the next."""
     folder = tmp_path_factory.mktemp("attacked")
-    server = ServerProcess(folder, accounts=["mercutio", "tybalt", "nurse", *USERS], limits=ATTACKED)
+    server = ServerProcess(
+        folder, accounts=["mercutio", "tybalt", "nurse", *noise.USERS, *USERS], limits=ATTACKED
+    )
     with server.running(), Witness(server.c2s_tls[1], server.certificate) as witness:
         yield server, witness
 

@@ -60,7 +60,7 @@ async def breathe(send: Callable[[str], Awaitable[None]]) -> None:
 async def test_whoever_answers_stays(server: ServerProcess) -> None:
     async with Wires(server) as wires:
         juliet = await wires.login("juliet")
-        for _ in range(3):
+        for _ in range(2):
             asked = await juliet.until(lambda got: got.child("ping", "urn:xmpp:ping") is not None)
             assert (asked.get("type"), asked.get("from"), asked.get("to")) == ("get", DOMAIN, juliet.jid)
             await juliet.send(f"<iq type='result' to='{DOMAIN}' id='{asked.get('id')}'/>")

@@ -169,7 +169,7 @@ async def test_nothing_acknowledged_is_missing_after_kill_9(tmp_path: Path, soak
                 working = [
                     asyncio.create_task(work(wires, user, job, done, numbers)) for user, job, numbers in jobs
                 ]
-                await asyncio.sleep(random.uniform(0.1, 0.8))  # the moment of the kill is what varies
+                await asyncio.sleep(random.uniform(0.05, 0.6))  # the moment of the kill is what varies
                 server.kill()
                 await asyncio.gather(*working)
             if kill % 3 == 2:  # otherwise the next one finds everything as the last one left it

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.conftest import Attack
-from tests.support.noise import Noise
+from tests.support.noise import USERS, Noise
 from tests.support.wire import Wire, Wires
 from xmppd.xml.parser import StreamEnd
 
@@ -83,5 +83,5 @@ async def test_noise(attack: Attack, soak: bool) -> None:
     ]
     visits = sum(await asyncio.gather(*monkeys))
     assert visits > seconds, "there were some"
-    wire = await attack.wires.login("mercutio/last")
+    wire = await attack.wires.login(f"{USERS[0]}/last")
     await wire.ping()

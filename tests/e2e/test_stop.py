@@ -1,4 +1,4 @@
-"""How a server ends, and how it takes over new certificates while it runs."""
+"""How a server ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.process import DOMAIN, ServerProcess
-from tests.support.wire import LoginFailed, Wire, Wires
+from tests.support.wire import Wire, Wires
 from xmppd.cli.serve import raise_file_limit
 
 USERS = [f"user{number}" for number in range(500)]
@@ -112,99 +112,3 @@ async def test_sigterm_while_nobody_can_say_goodbye(tmp_path: Path) -> None:
                 await wires.connect()
                 await wires.connect(direct=True)
             assert await stop(server) < 5
-
-
-PLUS = ["SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512-PLUS"]
-
-
-@pytest.mark.parametrize("direct", [True, False], ids=["direct TLS", "STARTTLS"])
-@pytest.mark.parametrize("mechanism", PLUS)
-async def test_logins_are_bound_to_the_certificate(
-    mechanism: str, direct: bool, server: ServerProcess
-) -> None:
-    async with Wires(server) as wires:
-        wire = await wires.login("juliet", mechanism=mechanism, direct_tls=direct)
-        await wire.ping()
-
-
-async def test_the_types_of_binding_are_advertised(server: ServerProcess) -> None:
-    async with Wires(server) as wires:
-        wire = await wires.connect(tls=True)
-        features = await wire.open()
-        bindings = features.child("sasl-channel-binding", "urn:xmpp:sasl-cb:0")  # XEP-0440
-        assert bindings is not None
-        assert [each.get("type") for each in bindings.elements()] == ["tls-server-end-point"]
-        mechanisms = features.child("mechanisms", "urn:ietf:params:xml:ns:xmpp-sasl")
-        assert mechanisms is not None
-        assert set(PLUS) <= {each.text() for each in mechanisms.elements()}
-
-
-@pytest.mark.parametrize(
-    "binding",
-    [
-        ("tls-server-end-point", bytes(32)),
-        ("tls-server-end-point", b""),
-        ("tls-exporter", bytes(32)),
-        ("tls-unique", bytes(12)),
-    ],
-    ids=["wrong", "empty", "another type", "a type of TLS 1.2"],
-)
-async def test_a_wrong_binding_does_not_log_in(binding: tuple[str, bytes], server: ServerProcess) -> None:
-    """This is what a man in the middle, with a certificate of his own, would bring about."""
-    async with Wires(server) as wires:
-        wire = await wires.stranger()
-        with pytest.raises(LoginFailed):
-            await wire.authenticate("juliet", mechanism="SCRAM-SHA-256-PLUS", binding=binding)
-        await wire.authenticate("juliet", mechanism="SCRAM-SHA-256-PLUS")
-
-
-async def test_a_new_certificate_is_taken_over_on_sighup(server: ServerProcess) -> None:
-    async with Wires(server) as wires:
-        juliet = await wires.login("juliet", available=True)
-        waiting = await wires.stranger()  # logs in after the reload, over the old certificate
-        old = juliet.end_point
-        server.new_certificate()
-        server.signal(signal.SIGHUP)
-        await server.logged("xmppd.serve reloaded")
-
-        romeo = await wires.login("romeo", mechanism="SCRAM-SHA-256-PLUS", available=True)
-        assert romeo.end_point != old
-        await romeo.send(f"<message to='{juliet.jid}'><body>still there?</body></message>")
-        await juliet.expect(
-            f"<message from='{romeo.jid}' to='{juliet.jid}'><body>still there?</body></message>"
-        )
-        assert waiting.end_point == old
-        await waiting.authenticate("juliet", mechanism="SCRAM-SHA-512-PLUS")
-        fresh = await wires.stranger()
-        with pytest.raises(LoginFailed):  # the binding of the certificate that was
-            await fresh.authenticate(
-                "juliet", mechanism="SCRAM-SHA-256-PLUS", binding=("tls-server-end-point", old)
-            )
-
-
-@pytest.mark.parametrize("broken", ["certificate", "key", "missing", "another key"])
-async def test_a_broken_certificate_leaves_the_old_one_in_force(broken: str, server: ServerProcess) -> None:
-    server.expected.append("not reloaded, everything stays as it was")
-    trusted = server.client_tls()
-    good = server.certificate.read_bytes(), server.key.read_bytes()
-    match broken:
-        case "certificate":
-            server.certificate.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-        case "key":
-            server.key.write_text("no key")
-        case "missing":
-            server.certificate.unlink()
-        case _:
-            server.new_certificate()
-            server.certificate.write_bytes(good[0])
-    server.signal(signal.SIGHUP)
-    line = await server.logged("not reloaded, everything stays as it was")
-    assert str(server.certificate) in line or str(server.key) in line, "it names the file"
-    async with Wires(server) as wires:
-        wire = wires.keep(await Wire.connect(server.c2s_tls, tls=trusted))
-        await wire.open()
-        await wire.authenticate("juliet", mechanism="SCRAM-SHA-256-PLUS")
-        server.certificate.write_bytes(good[0])
-        server.key.write_bytes(good[1])
-        server.signal(signal.SIGHUP)
-        await server.logged("xmppd.serve reloaded")

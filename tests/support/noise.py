@@ -8,7 +8,7 @@ from typing import Final
 from tests.support.process import DOMAIN
 from tests.support.wire import HEADER
 
-USERS: Final = ("mercutio", "tybalt", "nurse")
+USERS: Final = ("noise1", "noise2", "noise3")
 
 # Each line is one thing. JID and TEXT are filled in.
 
