@@ -90,22 +90,21 @@ class StreamParser:
         self.limits = limits
         self.standard = primed
         self._events: list[Event] = []
-        self._stack: list[
-            list[Element | str]
-        ] = []  # the children of the stanza and of each open element inside it
-        self._stanza: Element  # the one that is open, when the stack is not empty
-        self._start = 0  # its position in what was given to Expat
-        self._fed: int  # bytes given to Expat
-        self._base: int  # the position of _data[0] in them
-        self._data: bytes | bytearray = (
-            b""  # source bytes from the open stanza's or the unfinished tag's start on
-        )
-        self._names: dict[str, tuple[str, str]] = {}  # Expat's name of an element: its name and namespace
-        self._plain: set[str] = set()  # names of attributes that have no namespace
-        self._prefixes: dict[str | None, str | None] = {}  # what the header declares
-        self._header = (
-            b""  # what makes a fresh Expat stand where this one stood behind the header; empty before it
-        )
+        # The open stanza; when there is one, the stack holds its children and those of each open element inside it.
+        self._stanza: Element
+        self._stack: list[list[Element | str]] = []
+        # Positions in what was given to Expat: its end, that of _data[0], and that of the open stanza.
+        self._fed: int
+        self._base: int
+        self._start = 0
+        # The source from the open stanza's or the unfinished tag's start on.
+        self._data: bytes | bytearray = b""
+        # Expat's name of each element as its name and namespace; the names of attributes that have no namespace.
+        self._names: dict[str, tuple[str, str]] = {}
+        self._plain: set[str] = set()
+        # What the header declares, and what puts a fresh Expat behind it; empty before the header.
+        self._prefixes: dict[str | None, str | None] = {}
+        self._header = b""
         self._pieces = False  # whether a text of the open stanza is in more than one piece
         self._over = False
         if primed:
@@ -218,12 +217,11 @@ class StreamParser:
         if keep > self._base:
             self._data = self._data[keep - self._base :]
             self._base = keep
-        if self._fed - reached > self.limits.tag_bytes:
-            self._finish(
-                StreamError("policy-violation", f"a tag is larger than {self.limits.tag_bytes} bytes")
-            )
-        elif len(self._data) > self.limits.stanza_bytes:
-            self._finish(_too_big(self.limits))
+        limits = self.limits
+        if self._fed - reached > limits.tag_bytes:
+            self._finish(StreamError("policy-violation", f"a tag is larger than {limits.tag_bytes} bytes"))
+        elif len(self._data) > limits.stanza_bytes:
+            self._finish(_too_big(limits))
 
     # Expat's handlers. One that raises ends the parse.
 
@@ -267,9 +265,8 @@ class StreamParser:
                 if key not in plain:
                     attrs = self._attributes(attrs)
                     break
-        element = Element.__new__(
-            Element
-        )  # this is the hottest place of the server; __init__ would cost 80 ns
+        # This is the hottest place of the server, and __init__ would cost 80 ns.
+        element = Element.__new__(Element)
         element.name = local
         element.ns = space
         element.attrs = attrs
@@ -295,6 +292,7 @@ class StreamParser:
             raise _StreamClosed
         del stack[-1]
         stanza = self._stanza
+        del self._stanza  # a shared parser may stand idle for long
         end = self._expat.CurrentByteIndex
         if end - self._start > self.limits.stanza_bytes:
             raise _too_big(self.limits)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,17 +35,23 @@ FAULTS = [
 
 
 class Stream:
-    """A connection that borrows a parser only while a stanza is incomplete."""
+    """A connection that holds a parser only while a stanza is incomplete."""
 
     def __init__(self, pool: ParserPool) -> None:
         self.pool = pool
-        self.parser: StreamParser | None = None
+        self.own: StreamParser | None = None
         self.events: list[Event] = []
 
     def feed(self, data: bytes) -> None:
-        parser = self.parser or self.pool.take()
-        self.events += parser.feed(data)
-        self.parser = None if self.pool.give_back(parser) else parser
+        if self.own is not None:
+            self.events += self.own.feed(data)
+            if self.pool.give_back(self.own):
+                self.own = None
+        else:
+            parser = self.pool.ready
+            self.events += parser.feed(data)
+            if not parser.idle:
+                self.own = self.pool.take()
 
 
 @given(st.data())
@@ -105,6 +113,13 @@ def test_a_parser_is_kept_out_in_the_middle_of_anything_and_after_an_end_or_erro
     parser.feed(data)
     assert not pool.give_back(parser)
     assert pool.take() is not parser
+
+
+def test_an_idle_parser_keeps_nothing_of_the_last_stanza() -> None:
+    parser = ParserPool(LIMITS).ready
+    (event,) = parser.feed(b"<message><body>Hi</body></message>")
+    referrers = [holder for holder in gc.get_referrers(event) if holder is parser]
+    assert not referrers
 
 
 def test_the_pool_is_bounded() -> None:
