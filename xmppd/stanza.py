@@ -124,19 +124,18 @@ class Stanza:
 
     def _render(self) -> bytes:
         """Everything behind the ``to`` attribute; cached, so that a fan-out renders it once."""
-        head = f" from='{self.sender.wire.decode()}'"
-        if self.id is not None:
-            head += f" id='{escape_attribute(self.id)}'"
+        more = "" if self.id is None else f" id='{escape_attribute(self.id)}'"
         if self.type != self._untyped:
-            head += f" type='{self.type}'"
+            more += f" type='{self.type}'"
         if self.lang is not None:
-            head += f" xml:lang='{escape_attribute(self.lang)}'"
+            more += f" xml:lang='{escape_attribute(self.lang)}'"
+        attributes = b" from='%b'%b" % (self.sender.wire, more.encode())
         if self._source is not None:
-            tail = b"%b>%b%b" % (head.encode(), self._source, self._close)
+            tail = b"%b>%b%b" % (attributes, self._source, self._close)
         elif self.children:
-            tail = b"%b>%b%b" % (head.encode(), children_to_bytes(self.children, ns.CLIENT), self._close)
+            tail = b"%b>%b%b" % (attributes, children_to_bytes(self.children, ns.CLIENT), self._close)
         else:
-            tail = head.encode() + b"/>"
+            tail = attributes + b"/>"
         self._tail = tail
         return tail
 
