@@ -25,6 +25,10 @@ STANZAS = {
     "10 MiB of unclosed elements in a stanza": (b"<message>" + times(b"<a>"), "policy-violation"),
     "10 MiB of children in a stanza": (b"<message>" + times(b"<a/>"), "policy-violation"),
     "10 MiB of text": (b"<message><body>" + times(b"x"), "policy-violation"),
+    "a stanza that is a little too large": (
+        b"<message><body>" + times(b"x", 262_144) + b"</body></message>",
+        "policy-violation",
+    ),
     "10 MiB of text between stanzas": (times(b"x"), "bad-format"),
     "10 MiB of one attribute": (b"<message id='" + times(b"x"), "policy-violation"),
     "10 MiB of one name": (b"<" + times(b"x"), "policy-violation"),

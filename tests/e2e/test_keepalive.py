@@ -88,3 +88,34 @@ async def reachable(wire: Wire, full: str) -> bool:
     )
     await wire.ping()
     return not any(got.get("id") == "probe" for got in wire.passed)
+
+
+async def test_a_device_that_is_stuck_holds_up_the_others_only_until_it_is_found(
+    server: ServerProcess,
+) -> None:
+    """It was being given what was kept. The others get the rest of that, and what came since, in order."""
+    async with Wires(server) as wires:
+        romeo = await wires.login("romeo")
+        for number in range(120):
+            await romeo.send(
+                f"<message type='chat' to='juliet@{DOMAIN}' id='{number}'><body>{'x' * 60_000}</body></message>"
+            )
+        await romeo.ping(seconds=20)
+        phone = await wires.login("juliet/phone", receive_buffer=4_096)
+        phone.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await phone.send("<presence/>")
+        laptop = await wires.login("juliet/laptop")
+        await laptop.send("<presence/>")
+        await romeo.send(
+            f"<message type='chat' to='juliet@{DOMAIN}' id='120'><body>Where art thou?</body></message>"
+        )
+        breathing = asyncio.create_task(breathe(laptop.send))
+        try:
+            got: list[int] = []
+            while not got or got[-1] != 120:
+                message = await laptop.until(lambda got: got.name == "message", seconds=AFTER + TIMEOUT + 5)
+                got.append(int(message.get("id") or ""))
+        finally:
+            breathing.cancel()
+            await asyncio.gather(breathing, return_exceptions=True)
+        assert got == list(range(got[0], 121))

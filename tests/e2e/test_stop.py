@@ -17,9 +17,10 @@ from xmppd.cli.serve import raise_file_limit
 USERS = [f"user{number}" for number in range(500)]
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path, accounts=["juliet", "romeo"])
+@pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
+    """Signals and the end of connections are where event loops differ."""
+    server = ServerProcess(tmp_path, accounts=["juliet", "romeo"], uvloop=request.param)
     with server.running():
         yield server
 

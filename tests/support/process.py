@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import resource
 import signal
@@ -56,8 +57,12 @@ class ServerProcess:
         limits: Mapping[str, object] | None = None,
         listen: str = "",
         toml: str = "",
+        uvloop: bool = True,
     ) -> None:
-        """``accounts``: localparts, all with ``PASSWORD``. ``listen`` is added to that table, ``toml`` to the end."""
+        """``accounts``: localparts, all with ``PASSWORD``. ``listen`` is added to that table, ``toml`` to the end.
+
+        ``uvloop``: whether that may be imported; it is not installed everywhere.
+        """
         self.folder = folder
         self.config = folder / "xmppd.toml"
         self.certificate = folder / "cert.pem"
@@ -69,10 +74,15 @@ class ServerProcess:
         self.c2s_tls: Address = ("", 0)
         self.http: Address = ("", 0)
         self.process: subprocess.Popen[str] | None = None
+        self._environment = dict(os.environ)
         self._checked = 0
         self._said = threading.Condition()
         self._readers: list[threading.Thread] = []
         folder.mkdir(parents=True, exist_ok=True)
+        if not uvloop:
+            (folder / "without" / "uvloop").mkdir(parents=True)
+            (folder / "without" / "uvloop" / "__init__.py").write_text("raise ImportError\n")
+            self._environment["PYTHONPATH"] = str(folder / "without")
         self.new_certificate()
         options = "\n".join(f"{name} = {_toml(value)}" for name, value in (limits or {}).items())
         self.config.write_text(_CONFIG.format(listen=listen, limits=options, toml=toml))
@@ -113,6 +123,7 @@ class ServerProcess:
             stderr=subprocess.PIPE,
             text=True,
             errors="backslashreplace",
+            env=self._environment,
             preexec_fn=before,
         )
         reader = threading.Thread(target=self._read_log, args=(process,), daemon=True)
