@@ -32,6 +32,8 @@ from xmppd.storage.open import open_stores
 from xmppd.xml.element import Element
 from xmppd.xml.parser import ParserLimits, StreamParser
 
+STUCK_SECONDS = 10  # of real time: nothing in process takes that long
+
 
 class CountedIds:
     """id1, id2, ...: predictable where the server's are not."""
@@ -91,12 +93,17 @@ class Harness:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.settle()
+        try:
+            await self.settle()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
         failures = [node.core.tasks.failures + node.core.inbound.failures for node in self.nodes]
         for node in self.nodes:
             await node.aclose()
         await self.stores.close()
-        assert not any(failures) or error is not None, "the server met a bug; see the log"
+        assert not any(failures), "the server met a bug; see the log"
 
     @property
     def node(self) -> Node:
@@ -131,7 +138,10 @@ class Harness:
             await asyncio.sleep(0)
             running = [task for node in self.nodes for task in node.core.tasks.running]
             if running:
-                await asyncio.wait(running)
+                done, waiting = await asyncio.wait(running, timeout=STUCK_SECONDS)
+                if not done:
+                    names = ", ".join(task.get_name() for task in waiting)
+                    raise AssertionError(f"for {STUCK_SECONDS} s nothing has happened to: {names}")
                 idle = 0
             else:
                 idle += 1
@@ -139,7 +149,9 @@ class Harness:
     async def pass_by(self) -> None:
         """Let everybody go on until they wait, be it for something that the test holds back."""
         for _ in range(3):
-            await self.stores.accounts.get(Jid.parse("nobody@nowhere.lit"))  # behind all that was asked before
+            await self.stores.accounts.get(
+                Jid.parse("nobody@nowhere.lit")
+            )  # behind all that was asked before
             for _ in range(20):
                 await asyncio.sleep(0)
 
@@ -168,7 +180,8 @@ class Client:
     async def bind(self) -> None:
         core = self._node.core
         account = await core.accounts.get(self.jid.bare)
-        assert account is not None and self.jid.resource is not None
+        assert account is not None
+        assert self.jid.resource is not None
         jid = core.directory.choose(account, self.jid.resource)
         self.session = Session(account, jid, self, core.inbound, core.tasks, address="192.0.2.1")
         await core.directory.bind(self.session)
