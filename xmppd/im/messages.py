@@ -36,7 +36,7 @@ class Messages:
     def __init__(self, offline: Offline) -> None:
         self._offline = offline
         self._received: list[Received] = []
-        offline.set_delivery(self.deliver)
+        offline.set_delivery(self._deliver, self._tell)
 
     def after_received(self, hook: Received) -> None:
         """Call ``hook`` with each message to a local account and the resources that got it, once it was
@@ -88,13 +88,18 @@ class Messages:
                 return self._offline.keep(message, account)
             self._offline.let_pass(message, account)
             return None
-        self.deliver(message, account, resources)
+        self._deliver(message, account, resources)
         return None
 
-    def deliver(self, message: Message, account: Account, resources: Sequence[Resource]) -> None:
+    def _deliver(self, message: Message, account: Account, resources: Sequence[Resource]) -> None:
         """Give ``message`` to ``resources``, and tell those who make copies."""
         for resource in resources:
             resource.deliver(message)
+        for hook in self._received:
+            hook(message, account, resources)
+
+    def _tell(self, message: Message, account: Account, resources: Sequence[Resource]) -> None:
+        """``resources`` have got ``message``, or nobody has and it is kept."""
         for hook in self._received:
             hook(message, account, resources)
 

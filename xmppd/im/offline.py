@@ -117,13 +117,15 @@ class Offline:
         self._seconds = days * _DAY
         self._busy: dict[int, _Giving] = {}  # by account id
         self._deliver: Deliver = _nowhere
+        self._tell: Deliver = _nowhere
         facts.on(BecameAvailable, self._on_available)
         facts.on(PriorityRaised, self._on_available)
         facts.on(KeptElsewhere, self._on_kept)
 
-    def set_delivery(self, deliver: Deliver) -> None:
-        """Called once: how a message is delivered; to nobody, once it is kept."""
+    def set_delivery(self, deliver: Deliver, tell: Deliver) -> None:
+        """Called once: how a message is delivered, and who is told that somebody got it, or nobody yet."""
         self._deliver = deliver
+        self._tell = tell
 
     def is_busy(self, account: Account) -> bool:
         """Whether a message for ``account`` has to stand in line to stay behind earlier ones."""
@@ -159,7 +161,7 @@ class Offline:
             account = self._accounts.peek(account.jid) or account
             taker = _taker(account)
             if taker is None:
-                self._deliver(message, account, ())
+                self._tell(message, account, ())
                 self._directory.tell_kept(account)
                 return
             giving = self._start(taker)
@@ -211,6 +213,7 @@ class Offline:
     async def _run(self, giving: _Giving) -> None:
         """Give everything that is kept to the taker, or if that goes away, to the next one."""
         account = giving.taker.account
+        got: tuple[Session, ...] = ()
         try:
             while not await self._give(account.id, giving):
                 giving.gone.add(giving.taker)
@@ -219,12 +222,14 @@ class Offline:
                 if taker is None:
                     return
                 giving.taker = taker
+            got = (giving.taker,)
         except StorageUnavailable as err:
             log.error("what is kept for %s waits for its next session: %s", account.jid, err)
         finally:
             del self._busy[account.id]
+            # It stays kept; or it was given before we were told that it is durable.
             for message in giving.live.values():
-                self._deliver(message, account, ())  # kept after all
+                self._tell(message, account, got)
             for _, message in giving.passing:
                 self._deliver_live(message, account)
             for session, message in giving.arrivals:
