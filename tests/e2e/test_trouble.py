@@ -149,7 +149,11 @@ def _can_mount() -> bool:
         return False
 
 
-DISKS = {"quota": _quota, **({"tmpfs": _tmpfs} if _can_mount() else {})}
+# Elsewhere than on Linux there is neither.
+DISKS = {
+    **({"quota": _quota} if hasattr(resource, "prlimit") else {}),
+    **({"tmpfs": _tmpfs} if _can_mount() else {}),
+}
 
 
 @pytest.fixture(params=DISKS)
