@@ -206,7 +206,7 @@ async def build(
         domains=config.domains,
         certificates=certificates,
         tls_required=config.tls.required,
-        limits=_client_limits(config),
+        limits=client_limits(config),
         authenticator=await _authenticator(config, stores, passwords, clock),
         accounts=accounts,
         directory=directory,
@@ -218,7 +218,7 @@ async def build(
         tasks=tasks,
         counter=ConnectionCounter(),
         strangers=ConnectionCounter(),
-        pool=ParserPool(_client_limits(config).member),
+        pool=ParserPool(client_limits(config).member),
     )
     keepalive = Keepalive(
         clients.connections, clock, after=limits.ping_after_seconds, timeout=limits.ping_timeout_seconds
@@ -273,7 +273,8 @@ async def _authenticator(config: Config, stores: Stores, passwords: Passwords, c
     )
 
 
-def _client_limits(config: Config) -> ClientLimits:
+def client_limits(config: Config) -> ClientLimits:
+    """The bounds of ``config`` that concern single connections."""
     limits = config.limits
     member = ParserLimits(
         stanza_bytes=limits.stanza_bytes or _UNBOUNDED,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from xmppd.accounts import Accounts
 from xmppd.config import Address, Config
 from xmppd.errors import ConfigError, StreamError
@@ -18,9 +20,10 @@ from xmppd.http.listener import HttpListener
 from xmppd.net.listener import Listener
 from xmppd.net.tls import Certificates
 from xmppd.net.transport import Flusher, Transport, TransportLimits
-from xmppd.node import Node, build
+from xmppd.node import Node, build, client_limits
 from xmppd.sessions.c2s import accept
 from xmppd.storage.interfaces import Stores
+from xmppd.xml.pool import ParserPool
 
 log = logging.getLogger("xmppd.server")
 
@@ -68,10 +71,6 @@ class Server:
     async def _listen(self, node: Node) -> Listening:
         loop = asyncio.get_running_loop()
         flusher = Flusher(loop)
-        limits = self._config.limits
-        transport_limits = TransportLimits(
-            send_buffer=limits.send_buffer_bytes or _UNBOUNDED, linger=limits.close_seconds or _UNBOUNDED
-        )
 
         def listen(
             addresses: Iterable[Address], accepted: Callable[[Transport], None]
@@ -84,8 +83,8 @@ class Server:
                     address.host,
                     address.port,
                     accepted,
-                    limits=transport_limits,
-                    per_address=limits.connections_per_address,
+                    limits=_transport_limits(self._config),
+                    per_address=self._config.limits.connections_per_address,
                     counter=node.clients.counter,
                     trusted=self._config.listen.proxy_protocol,
                 )
@@ -104,13 +103,27 @@ class Server:
         http = self._http = HttpListener(application(lambda: self._accepting))
         return tuple([Address(*await http.listen(address.host, address.port)) for address in addresses])
 
-    async def reload(self, config: Config) -> None:
-        """Take over what may change while running: certificates. Nobody is disconnected; ``ConfigError``
-        changes nothing.
+    async def reload(self, config: Config) -> Config:
+        """Take over of ``config`` what can change while running, for connections to come: certificates, and the bounds
+        on a connection. Nobody is disconnected.
+
+        Returns the configuration that is in force now. ``ConfigError``: a certificate is not usable, nothing changed.
         """
-        if self._certificates is not None:
-            self._certificates.reload()
-            log.info("certificates reloaded")
+        assert self.node is not None
+        before, tls = self._config, self._config.tls
+        if self._certificates is not None and config.tls.certificate is not None:
+            self._certificates.reload(config.tls.certificate, config.tls.key)
+            tls = msgspec.structs.replace(tls, certificate=config.tls.certificate, key=config.tls.key)
+        taken = {name: getattr(config.limits, name) for name in _RELOADED_LIMITS}
+        limits = msgspec.structs.replace(before.limits, **taken)
+        self._config = config = msgspec.structs.replace(before, tls=tls, limits=limits)
+        clients = self.node.clients
+        clients.limits = client_limits(config)
+        clients.pool = ParserPool(clients.limits.member)
+        for listener in self._listeners:
+            listener.limits = _transport_limits(config)
+            listener.per_address = limits.connections_per_address
+        return config
 
     @property
     def accounts(self) -> Accounts:
@@ -136,6 +149,33 @@ class Server:
 
 
 _UNBOUNDED = 2**30
+
+# Bounds that each connection takes when it begins; the others are built into services that live as long as the server.
+_RELOADED_LIMITS = (
+    "stanza_bytes",
+    "unauthenticated_bytes",
+    "tag_bytes",
+    "stanza_depth",
+    "stanza_attributes",
+    "send_buffer_bytes",
+    "bytes_per_second",
+    "burst_bytes",
+    "stanzas_per_second",
+    "burst_stanzas",
+    "connections_per_address",
+    "unauthenticated_per_address",
+    "handshake_seconds",
+    "registration_seconds",
+    "close_seconds",
+    "login_attempts",
+)
+
+
+def _transport_limits(config: Config) -> TransportLimits:
+    limits = config.limits
+    return TransportLimits(
+        send_buffer=limits.send_buffer_bytes or _UNBOUNDED, linger=limits.close_seconds or _UNBOUNDED
+    )
 
 
 def _certificates(config: Config) -> Certificates | None:

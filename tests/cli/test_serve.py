@@ -127,6 +127,22 @@ def test_sighup_reloads_the_configuration(site: Path, server: ServerProcess) -> 
     assert server.stop().status == 0
 
 
+def test_sighup_reloads_bounds_on_connections(site: Path, server: ServerProcess) -> None:
+    found = re.search(r" c2s=127\.0\.0\.1:(\d+)", server.ready())
+    assert found is not None
+    port = int(found[1])
+    with socket.create_connection(("127.0.0.1", port)) as first:
+        toml = (site / "xmppd.toml").read_text()
+        (site / "xmppd.toml").write_text(toml + "[limits]\nconnections_per_address = 1\n")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for(" reloaded\n")
+        assert "next start" not in server.err
+        with socket.create_connection(("127.0.0.1", port)) as second:
+            assert second.recv(1) == b"", "one connection is all that is allowed now"
+        first.sendall(b"<nonsense>")
+        assert first.recv(1) == b"<", "who was there is served as before"
+
+
 def test_the_log_is_json_where_it_is_asked_for(site: Path) -> None:
     with ServerProcess("serve", "--log-json", cwd=site) as server:
         server.ready()

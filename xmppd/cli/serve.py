@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("xmppd.serve")
 
 _FILES: Final = 1_048_576  # open files to ask for: one per connection
-_RELOADED: Final = frozenset({"log.level", "log.format"})  # and the content of the certificate's files
 _MAC_FILES: Final = 10_240  # what macOS grants at most, whatever it says
 
 
@@ -119,7 +118,7 @@ async def run_node(run: Run, config: Config, load: Callable[[], Config]) -> None
         log.info("ready", extra=fields(version=__version__, pid=os.getpid()))
         while (received := await signals.next()) is signal.SIGHUP:
             tell_systemd(*reloading())
-            config = await _reload(server, config, load)
+            await _reload(server, load)
             tell_systemd("READY=1")
         tell_systemd("STOPPING=1")
         log.info("stopping", extra=fields(signal=received.name))
@@ -145,21 +144,20 @@ class _Signals:
             self._loop.remove_signal_handler(self._handled.pop())
 
 
-async def _reload(server: Server, before: Config, load: Callable[[], Config]) -> Config:
-    """Take over what can change while running; the configuration to compare the next one with."""
+async def _reload(server: Server, load: Callable[[], Config]) -> None:
+    """Take over what can change while running, and say what cannot."""
     try:
         config = load()
-        await server.reload(config)
+        in_force = await server.reload(config)
     except UserError as err:
         log.error("not reloaded, everything stays as it was", extra=fields(reason=err))
-        return before
+        return
     logs.configure(config.log)
-    waiting = [key for key in changed(before, config) if key not in _RELOADED]
-    if waiting:
+    in_force = msgspec.structs.replace(in_force, log=config.log)
+    # What waits is told again at the next reload, until the start that it waits for.
+    if waiting := changed(in_force, config):
         log.warning("some settings take effect with the next start", extra=fields(keys=",".join(waiting)))
     log.info("reloaded")
-    # What waits is told again at the next reload, until the start that it waits for.
-    return msgspec.structs.replace(before, log=config.log)
 
 
 async def _stop(server: Server, config: Config) -> None:

@@ -86,8 +86,8 @@ class Listener:
         self._accepted = accepted
         self._trusted = tuple(trusted)
         self._counter = counter
-        self._limits = limits
-        self._per_address = per_address
+        self.limits = limits  # for connections to come, as is the next
+        self.per_address = per_address
         self._sock = _bind(host, port, reuse_port)
         self.host, self.port = self._sock.getsockname()[:2]
         self._paused = False
@@ -129,10 +129,10 @@ class Listener:
 
     def hand_on(self, sock: socket.socket, address: str) -> None:
         """The peer's address is known: make a transport of ``sock``, unless the address holds too many."""
-        if not self._counter.acquire(address, self._per_address):
+        if not self._counter.acquire(address, self.per_address):
             sock.close()
             return
-        self._accepted(Transport(self._loop, self._flusher, sock, address, self._limits))
+        self._accepted(Transport(self._loop, self._flusher, sock, address, self.limits))
 
     def close(self) -> None:
         """Accept nothing more."""

@@ -59,9 +59,8 @@ class Certificates:
     """
 
     def __init__(self, certificate: Path, key: Path | None) -> None:
-        self._paths = certificate, key
         self.current = load(certificate, key)
 
-    def reload(self) -> None:
-        """Read the files again; ``ConfigError`` where they are not usable."""
-        self.current = load(*self._paths)
+    def reload(self, certificate: Path, key: Path | None) -> None:
+        """Read these files, the old ones again or others; ``ConfigError`` where they are not usable."""
+        self.current = load(certificate, key)
