@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from docs.commands import commands_page
 from docs.specifications import doap, extensions_page
 from xmppd.cli.extensions import sections
 from xmppd.config import Config
@@ -79,6 +80,7 @@ def first_line(section: type[Struct]) -> str:
 
 def render() -> dict[Path, str]:
     return {
+        REFERENCE / "cli.md": HEAD + "\n".join(commands_page()) + "\n",
         REFERENCE / "configuration.md": configuration(),
         REFERENCE / "extensions.md": HEAD + "\n".join(extensions_page()) + "\n",
         REFERENCE / "xmppd.toml": sample({"domains": ["example.org"]}, sections()),

@@ -17,7 +17,7 @@ from xmppd.errors import UserError
 _DONE, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
 
-_EPILOG = (
+EPILOG = (
     "Exit status: 0 done, 1 failed, 2 wrong usage or configuration. With --json, standard output holds one JSON value, "
     'the result or {"error": {"kind", "message", ...}}; what is meant for people goes to standard error.'
 )
@@ -27,7 +27,7 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="xmppd",
         help="An XMPP chat server.",
-        epilog=_EPILOG,
+        epilog=EPILOG,
         pretty_exceptions_enable=False,  # a traceback is a bug, and a bug report needs the plain one
         context_settings={"help_option_names": ["-h", "--help"]},
         invoke_without_command=True,
