@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.harness import Client, Harness
+from tests.support.xml import show
 from xmppd.extension import Extension, NoOptions, Setup
 from xmppd.extensions import xep_0030_disco, xep_0199_ping
 from xmppd.jid import Jid
@@ -23,12 +24,7 @@ NO_NODE = (
     f"<error type='cancel'><item-not-found xmlns='{ERRORS}'/>"
     f"<text xmlns='{ERRORS}' xml:lang='en'>*</text></error>"
 )
-FEATURES = (
-    f"<feature var='{INFO}'/><feature var='{ITEMS}'/><feature var='jabber:iq:last'/>"
-    "<feature var='urn:xmpp:ping'/>"
-)
-SERVER_FEATURES = FEATURES.replace("<feature var='urn", "<feature var='msgoffline'/><feature var='urn")  # XEP-0160#disco
-ACCOUNT = f"<query xmlns='{INFO}'><identity category='account' type='registered'/>{FEATURES}</query>"
+ACCOUNT = f"<identity xmlns='{INFO}' category='account' type='registered'/>"
 
 
 def set_up_shelf(s: Setup, config: NoOptions) -> None:
@@ -55,6 +51,18 @@ async def romeo(server: Harness) -> Client:
     return await server.client("romeo@capulet.lit/orchard")
 
 
+async def describe(client: Client, to: str, identity: str) -> None:
+    """``to`` says that it is ``identity``, and among other things that it can be discovered and pinged."""
+    address = f"to='{to}'" if to else ""
+    await client.send(f"<iq type='get' id='q' {address}><query xmlns='{INFO}'/></iq>")
+    query = client.received.pop().child("query", INFO)
+    assert query is not None
+    assert [show(each) for each in query.each("identity")] == [identity]
+    features = [feature.attrs["var"] for feature in query.each("feature")]
+    assert features == sorted(set(features))
+    assert set(features) >= {INFO, ITEMS, "urn:xmpp:ping"}
+
+
 async def ask(client: Client, to: str, query: str, answer: str) -> None:
     """Send ``query`` to ``to`` and expect ``answer``, an error or a result."""
     address = f" to='{to}'" if to else ""
@@ -73,11 +81,8 @@ async def let_see(server: Harness, owner: str, viewer: str, subscription: Subscr
 
 
 async def test_the_server_says_what_it_is_and_can_do(romeo: Client) -> None:
-    await ask(
-        romeo,
-        "capulet.lit",
-        f"<query xmlns='{INFO}'/>",
-        f"<query xmlns='{INFO}'><identity category='server' type='im' name='xmppd'/>{SERVER_FEATURES}</query>",
+    await describe(
+        romeo, "capulet.lit", f"<identity xmlns='{INFO}' category='server' type='im' name='xmppd'/>"
     )
 
 
@@ -114,7 +119,7 @@ async def test_an_unknown_node_is_not_found(romeo: Client, to: str, space: str) 
 
 @pytest.mark.parametrize("to", ["", "romeo@capulet.lit"])
 async def test_one_sees_ones_own_account(server: Harness, romeo: Client, to: str) -> None:
-    await ask(romeo, to, f"<query xmlns='{INFO}'/>", ACCOUNT)
+    await describe(romeo, to, ACCOUNT)
     await ask(romeo, to, f"<query xmlns='{ITEMS}'/>", EMPTY)
     await romeo.send("<presence/>")
     romeo.received.clear()
@@ -133,7 +138,7 @@ async def test_who_sees_the_presence_sees_the_account(
     await let_see(server, "juliet@capulet.lit", "romeo@capulet.lit", subscription)
     await server.client("juliet@capulet.lit/balcony", available=True)
     await server.client("juliet@capulet.lit/asleep")
-    await ask(romeo, "juliet@capulet.lit", f"<query xmlns='{INFO}'/>", ACCOUNT)
+    await describe(romeo, "juliet@capulet.lit", ACCOUNT)
     await ask(
         romeo,
         "juliet@capulet.lit",
