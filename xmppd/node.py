@@ -18,6 +18,7 @@ from xmppd.clock import Clock, SystemClock
 from xmppd.cluster.interfaces import Bus, Registry
 from xmppd.cluster.local import LocalBus, LocalRegistry
 from xmppd.config import Config
+from xmppd.errors import StreamError
 from xmppd.extension import Core, Extension, Setup, in_order
 from xmppd.ids import Ids, RandomIds
 from xmppd.im import session_request
@@ -44,7 +45,7 @@ from xmppd.routing.router import Router
 from xmppd.sessions.accounts import Accounts
 from xmppd.sessions.clients import ClientLimits, ClientServer
 from xmppd.sessions.directory import Directory
-from xmppd.sessions.facts import Facts
+from xmppd.sessions.facts import AccountDeleted, Facts, PasswordChanged
 from xmppd.sessions.keepalive import Keepalive
 from xmppd.sessions.nonzas import Nonzas
 from xmppd.sessions.offers import Offers
@@ -219,6 +220,14 @@ async def build(
         counter=ConnectionCounter(),
         strangers=ConnectionCounter(),
         pool=ParserPool(client_limits(config).member),
+    )
+    facts.on(
+        PasswordChanged,
+        lambda fact: clients.revoke(fact.jid, StreamError("reset", "the password was changed")),
+    )
+    facts.on(
+        AccountDeleted,
+        lambda fact: clients.revoke(fact.jid, StreamError("not-authorized", "the account was deleted")),
     )
     keepalive = Keepalive(
         clients.connections, clock, after=limits.ping_after_seconds, timeout=limits.ping_timeout_seconds

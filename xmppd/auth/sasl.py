@@ -63,9 +63,15 @@ Step = Callable[[bytes], Awaitable[Challenge | Success]]
 
 
 class Exchange(ABC):
-    """One attempt. It ends with ``Success`` or an exception; a stream that is told to abort just drops it."""
+    """One attempt. It ends with ``Success`` or an exception; a stream that is told to abort just drops it.
+
+    ``account`` is what it is for, once the client said so. ``revoked``: set it when that account's password changes or
+    the account goes, and the attempt fails, since what it is checked against may have been read before.
+    """
 
     def __init__(self) -> None:
+        self.account: Jid | None = None
+        self.revoked = False
         self._step: Step = self._first
         self._started = False
 
@@ -84,9 +90,12 @@ class Exchange(ABC):
         # While a step is awaited, and after the last one, there is no next.
         step, self._step = self._step, self._over
         try:
-            return await step(data)
+            outcome = await step(data)
         except StorageUnavailable as err:
             raise SaslError("temporary-auth-failure", "the accounts cannot be read right now") from err
+        if self.revoked:
+            raise SaslError("not-authorized")
+        return outcome
 
     @abstractmethod
     async def _first(self, data: bytes) -> Challenge | Success: ...
@@ -240,7 +249,7 @@ class _Plain(Exchange):
     async def _first(self, data: bytes) -> Success:
         authzid, authcid, password = _plain(data)
         login = self._login
-        jid = login.account(authcid, authzid)
+        jid = self.account = login.account(authcid, authzid)
         credentials = await login.backend.credentials(jid, ScramHash)
         try:
             right = await login.backend.passwords.verify(password, credentials)
@@ -279,7 +288,7 @@ class _Scram(Exchange):
         binding = first.check_binding(
             plus=name != login.mechanism, available=self._bindings, offered=self._plus_offered
         )
-        jid = login.account(first.username, first.authzid)
+        jid = self.account = login.account(first.username, first.authzid)
         keys = (await login.backend.credentials(jid, (hash,)))[hash]
         scram = ScramServer(hash, first, keys, secrets.token_urlsafe(18), binding)
 

@@ -8,7 +8,7 @@ from xmppd.im.subscribing import Subscribing
 from xmppd.jid import Jid
 from xmppd.sessions.accounts import Accounts
 from xmppd.sessions.directory import Directory
-from xmppd.sessions.facts import AccountDeleted, Facts
+from xmppd.sessions.facts import AccountDeleted, Facts, PasswordChanged
 from xmppd.sessions.session import Session
 from xmppd.storage.interfaces import AccountRecord
 
@@ -27,6 +27,7 @@ class LiveAccounts(AccountEvents):
     async def on_changed(self, jid: Jid, asker: Session | None) -> None:
         await self._accounts.get(jid)  # with its resources on other nodes
         self._directory.kick(jid, StreamError("reset", "the password was changed"), spare=asker)
+        self._facts.tell(PasswordChanged(jid))
         self._accounts.forget(jid)
 
     async def on_deleting(self, account: AccountRecord, asker: Session | None) -> None:

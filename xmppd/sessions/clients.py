@@ -36,6 +36,13 @@ class Connection(Watched, Protocol):
         """Cut it."""
 
 
+class HalfWay(Protocol):
+    """A client that is logging in."""
+
+    def revoke(self, jid: Jid, error: StreamError) -> None:
+        """End it if it logs in, or has logged in, as ``jid``: what it proved counts no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
     """Bounds for clients. Rates are per second, with a burst after quiet; 0: no bound."""
@@ -73,6 +80,7 @@ class ClientServer:
     strangers: ConnectionCounter
     pool: ParserPool
     connections: set[Connection] = field(default_factory=set)
+    logins: set[HalfWay] = field(default_factory=set)
     empty: asyncio.Event = field(default_factory=asyncio.Event)  # set when the last connection is gone
 
     def add(self, connection: Connection) -> None:
@@ -83,6 +91,14 @@ class ClientServer:
         self.connections.discard(connection)
         if not self.connections:
             self.empty.set()
+
+    def revoke(self, jid: Jid, error: StreamError) -> None:
+        """The account ``jid`` has another password or is gone: nobody gets in with what was right before.
+
+        This is about clients without a resource; sessions are the directory's to end.
+        """
+        for login in tuple(self.logins):
+            login.revoke(jid, error)
 
     async def shut_down(self, error: StreamError, seconds: float) -> None:
         """End every stream with ``error``; who has not closed its side within ``seconds`` is cut off."""

@@ -63,6 +63,13 @@ class RosterChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class PasswordChanged:
+    """The account ``jid`` (bare) has new keys, which are committed; who logs in with the old ones is refused."""
+
+    jid: Jid
+
+
+@dataclass(frozen=True, slots=True)
 class AccountDeleted:
     """The account ``jid`` (bare) is no more."""
 

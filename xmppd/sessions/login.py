@@ -17,6 +17,7 @@ from xmppd.auth.channel_binding import tls_server_end_point
 from xmppd.auth.sasl import Challenge, Exchange, Security, decode_base64
 from xmppd.clock import Timer
 from xmppd.errors import SaslError, StanzaError, StreamError
+from xmppd.jid import Jid
 from xmppd.net.tls import ServerTls
 from xmppd.net.transport import Transport
 from xmppd.sessions.clients import ClientServer
@@ -58,11 +59,13 @@ class Login:
         self._direct_tls = direct_tls
         self._negotiation: Negotiation | None = None  # None until a direct TLS handshake is done
         self._tls: ServerTls | None = None
+        self._exchange: Exchange | None = None
         self._wake: asyncio.Future[None] | None = None
         self._began = server.clock.monotonic()
         self._timer: Timer | None = None
         if server.limits.handshake_seconds:
             self._timer = server.clock.call_later(server.limits.handshake_seconds, self._too_slow)
+        server.logins.add(self)
         server.tasks.start(f"login from {transport.address}", self._walk())
 
     # What the connection tells
@@ -84,6 +87,13 @@ class Login:
             self._negotiation.fail(error)
             self._flush(self._negotiation)
         self._transport.close()
+
+    def revoke(self, jid: Jid, error: StreamError) -> None:
+        """What the client proved, or is about to prove, of the account ``jid`` counts no more."""
+        if self._negotiation is not None and self._negotiation.user == jid:
+            self.fail(error)
+        elif self._exchange is not None and self._exchange.account == jid:
+            self._exchange.revoked = True
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -108,7 +118,6 @@ class Login:
                 secure=self._direct_tls,
             )
             self._transport.resume_reading()
-            exchange: Exchange | None = None
             while True:
                 request = await self._next_request(negotiation)
                 match request:
@@ -123,9 +132,10 @@ class Login:
                         negotiation.secured()
                         self._transport.resume_reading()
                     case BeginSasl():
-                        exchange = await self._login(negotiation, request, None)
+                        self._exchange = None
+                        await self._login(negotiation, request)
                     case ContinueSasl():
-                        exchange = await self._login(negotiation, request, exchange)
+                        await self._login(negotiation, request)
                     case EarlyIq(element=element):
                         await self._early_iq(negotiation, element)
                     case Bind():
@@ -144,6 +154,7 @@ class Login:
             self.fail(StreamError("internal-server-error"))
         finally:
             self._stop_timer()
+            server.logins.discard(self)
 
     async def _next_request(self, negotiation: Negotiation) -> Request:
         while (request := negotiation.next_request()) is None:
@@ -216,32 +227,31 @@ class Login:
             features.append(Element("sasl-channel-binding", ns.SASL_CB, children=types))
         negotiation.offer([*features, *offers.features(info)], early_iq=offers.early_iqs)
 
-    async def _login(
-        self, negotiation: Negotiation, request: BeginSasl | ContinueSasl, exchange: Exchange | None
-    ) -> Exchange | None:
-        """One step of a login; the exchange if it goes on."""
+    async def _login(self, negotiation: Negotiation, request: BeginSasl | ContinueSasl) -> None:
+        """One step of a login."""
         try:
             if isinstance(request, BeginSasl):
                 data = None if request.initial is None else decode_base64(request.initial)
-                exchange = self._server.authenticator.begin(
+                self._exchange = self._server.authenticator.begin(
                     request.mechanism, negotiation.domain.domain, self._transport.address, self._security()
                 )
             else:
                 data = decode_base64(request.response)
-            assert exchange is not None
-            outcome = await exchange.step(data)
+            assert self._exchange is not None
+            outcome = await self._exchange.step(data)
         except SaslError as err:
             log.info("login failed address=%s condition=%s", self._transport.address, err.condition)
             if negotiation.failed(err) is not None:
                 self._flush(negotiation)
                 self._transport.close()
-            return None
+            return
+        if negotiation.is_over():
+            return  # by a signal from elsewhere, such as the node's end
         if isinstance(outcome, Challenge):
             negotiation.challenge(b64encode(outcome.data).decode())
-            return exchange
+            return
         final = outcome.data
         negotiation.succeeded(outcome.jid, None if final is None else b64encode(final).decode() or "=")
-        return None
 
     async def _early_iq(self, negotiation: Negotiation, iq: Element) -> None:
         handler = self._server.offers.early_handler(iq)
@@ -274,8 +284,8 @@ class Login:
         account = await server.accounts.get(negotiation.user)
         if account is None:
             raise StreamError("not-authorized", "the account was deleted")
-        if self._transport.is_closed():
-            raise ConnectionResetError
+        if negotiation.is_over() or self._transport.is_closed():
+            return True  # the node stops, or the account has got another password
         try:
             jid = server.directory.choose(account, request.resource)
         except StanzaError as err:
@@ -294,8 +304,8 @@ class Login:
         self._transport.pause_reading()
         await server.directory.bind(session)
         self._stop_timer()
-        if session.over or self._transport.is_closed():
-            server.directory.end(session)  # displaced or cut off in the same moment
+        if session.over or negotiation.is_over() or self._transport.is_closed():
+            server.directory.end(session)  # displaced, kicked or cut off in the same moment
             return True
         stream, events = negotiation.bound(request, jid, server.limits.member, server.pool)
         self._flush(negotiation)

@@ -137,6 +137,10 @@ class Negotiation:
         self.domain: Jid = next(iter(domains))
         self.lang: str | None = None
 
+    def is_over(self) -> bool:
+        """Whether the stream is over."""
+        return self._phase is Phase.ENDED
+
     # Bytes
 
     def receive(self, data: bytes) -> None:
