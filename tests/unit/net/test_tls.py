@@ -128,9 +128,9 @@ def test_a_bad_file_leaves_the_old_certificate_in_force(files: tuple[Path, Path]
     first = held.current
     certificate.write_text("broken")
     with pytest.raises(ConfigError):
-        held.reload()
+        held.reload(certificate, key)
     assert held.current is first
     certificates.write(certificate, key, [DOMAIN])
-    held.reload()
+    held.reload(certificate, key)
     assert held.current.certificate != first.certificate
     shake(held.current.context, client_for(certificate))
