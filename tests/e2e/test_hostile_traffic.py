@@ -266,8 +266,22 @@ async def test_connections_that_break_in_the_middle_of_a_stanza(attack: Attack) 
         return wire.jid
 
     visitors = [await visit() for _ in range(50)]
-    for _ in range(3):  # a socket gives what it holds before it tells that it broke: the server looks twice
-        await watcher.ping()
+    for jid in visitors:  # what is sent now shows the server that they are gone, if nothing has before
+        await watcher.send(f"<message type='headline' to='{jid}'><body>Are you there?</body></message>")
+    await watcher.ping()
     for jid in visitors:
         answer = await watcher.request("<ping xmlns='urn:xmpp:ping'/>", to=jid)
         assert answer.get("type") == "error", "the session is gone"
+
+
+async def test_addresses_that_are_costly_to_prepare(attack: Attack) -> None:
+    """Within its rate of bytes and stanzas one client could keep the server busy with nothing but addresses."""
+    letters = "\u0315\u0300" * 500
+    client = await attack.wires.login("tybalt")
+    stanza = f"<message to='{letters}%d@{DOMAIN}/{letters}'/>"
+    await client.send("".join(stanza % number for number in range(400)))
+    before, cpu = time.monotonic(), attack.server.cpu()
+    await asyncio.sleep(2)
+    share = (attack.server.cpu() - cpu) / (time.monotonic() - before)
+    assert share < 0.5, f"one client took {share:.0%} of a core"
+    attack.wires.drop(client)

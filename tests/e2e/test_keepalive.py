@@ -67,6 +67,22 @@ async def test_whoever_answers_stays(server: ServerProcess) -> None:
         await juliet.ping()
 
 
+async def test_a_connection_that_was_reset_is_found_long_before_it_is_asked(tmp_path: Path) -> None:
+    """uvloop says nothing of a reset that comes while bytes wait to be read."""
+    server = ServerProcess(
+        tmp_path, accounts=["juliet"], limits={"ping_after_seconds": 60, "ping_timeout_seconds": 0.4}
+    )
+    with server.running():
+        async with Wires(server) as wires:
+            juliet = await wires.login("juliet", available=True)
+            for _ in range(8):
+                other = await wires.login("juliet", available=True)
+                await other.send("<message><body>I am hur")
+                other.reset()
+                gone = await juliet.until(lambda got: got.get("type") == "unavailable", seconds=3)
+                assert gone.get("from") == other.jid
+
+
 async def test_a_client_that_no_longer_reads_is_found(server: ServerProcess) -> None:
     """The connection is up, nobody is behind it."""
     async with Wires(server) as wires:

@@ -184,6 +184,9 @@ class ClientConnection:
         """Cut the connection."""
         self._transport.abort()
 
+    def check(self) -> None:
+        self._transport.check()
+
     def ping(self) -> None:
         """Ask the client whether it is still there (XEP-0199)."""
         session = self._session

@@ -20,6 +20,9 @@ class Watched(Protocol):
     heard: bool
     silent: int
 
+    def check(self) -> None:
+        """Notice a connection that is broken though nobody said so."""
+
     def ping(self) -> None:
         """Ask the client whether it is there."""
 
@@ -58,6 +61,7 @@ class Keepalive:
                 connection.silent = 0
                 continue
             connection.silent += 1
+            connection.check()
             if connection.silent == ask_at:
                 connection.ping()
             elif connection.silent == give_up_at:
