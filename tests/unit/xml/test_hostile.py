@@ -248,10 +248,10 @@ def test_stanzas_with_ever_new_names_are_not_kept() -> None:
             for _ in parser.feed(b"".join(names)):
                 pass
 
-    feed(200)
+    feed(100)
     tracemalloc.start()
     try:
-        feed(2000)
+        feed(500)
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
