@@ -306,7 +306,8 @@ class OfflineStore(Protocol):
 
     @abstractmethod
     async def append(self, owner: int, stanza: bytes, *, limit: int, expires: float | None = None) -> int:
-        """Keep ``stanza``; its id. ``OfflineFull`` if ``limit`` messages are kept already (0: no limit).
+        """Keep ``stanza``; its id. ``OfflineFull`` if ``limit`` messages are kept already (0: no limit). Several calls
+        at once return in the order of the ids.
 
         ``expires``: seconds since the epoch from when on it is not returned any more. ``NoSuchAccount`` where the
         account is gone.

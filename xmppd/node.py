@@ -46,6 +46,7 @@ from xmppd.sessions.accounts import Accounts
 from xmppd.sessions.clients import ClientLimits, ClientServer
 from xmppd.sessions.directory import Directory
 from xmppd.sessions.facts import AccountDeleted, Facts, PasswordChanged
+from xmppd.sessions.fairness import Fairness
 from xmppd.sessions.keepalive import Keepalive
 from xmppd.sessions.nonzas import Nonzas
 from xmppd.sessions.offers import Offers
@@ -117,6 +118,7 @@ async def build(
         stores.offline,
         accounts,
         directory,
+        router,
         clock,
         tasks,
         facts,
@@ -213,7 +215,7 @@ async def build(
         directory=directory,
         offers=offers,
         nonzas=nonzas,
-        inbound=inbound,
+        inbound=Fairness(inbound, clock),
         clock=clock,
         ids=ids,
         tasks=tasks,

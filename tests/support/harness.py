@@ -169,6 +169,7 @@ class Client:
         self._node = node
         self.jid = jid
         self.received: list[Element] = []
+        self.missed: list[Element] = []  # what was sent after the connection had been lost
         self.error: StreamError | None = None  # how the server ended the stream
         self.session: Session
         self.reading_paused = False  # by the server
@@ -241,7 +242,8 @@ class Client:
 
     def stop_reading(self) -> None:
         """What the server sends from now on stays in the socket, which takes it all but is not drained."""
-        self._unread = asyncio.get_running_loop().create_future()
+        if self._unread is None:
+            self._unread = asyncio.get_running_loop().create_future()
 
     def read_on(self) -> None:
         """Read again; what was lost by then is lost."""
@@ -252,11 +254,10 @@ class Client:
     # The session's link
 
     def write(self, data: bytes) -> None:
-        if not self._connected:
-            return
+        received = self.received if self._connected else self.missed
         for event in self._from_server.feed(data):
             assert isinstance(event, Element), f"the server sent {event!r} in {data!r}"
-            self.received.append(event)
+            received.append(event)
 
     def pause_reading(self) -> None:
         self.reading_paused = True

@@ -20,6 +20,7 @@ class HeldBack(OfflineStore):
         self.error: Exception | None = None  # raised instead of an effect
         self.calls: list[str] = []
         self._newest = 0
+        self._telling = asyncio.Lock()
 
     def wrap(self, stores: Stores) -> Stores:
         return replace(stores, offline=self)
@@ -59,7 +60,8 @@ class HeldBack(OfflineStore):
         self._newest += 1
         id = self._newest
         self.kept.setdefault(owner, {})[id] = (stanza, expires)
-        await self.stop("append.done")
+        async with self._telling:  # in the order of the ids, as a storage with one writer does
+            await self.stop("append.done")
         return id
 
     async def load(self, owner: int, *, now: float, after: int = 0, limit: int = 100) -> list[OfflineMessage]:

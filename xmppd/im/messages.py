@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from xmppd.errors import StanzaError
-from xmppd.im.offline import Offline, worth_keeping
+from xmppd.im.offline import Offline, not_kept, worth_keeping
 from xmppd.routing.router import Waiting
 from xmppd.sessions.account import Account, Resource
 from xmppd.sessions.session import Session
@@ -106,7 +106,6 @@ class Messages:
     def _keep(self, message: Message, account: Account) -> Awaitable[None] | None:
         if worth_keeping(message):
             return self._offline.keep(message, account)
-        if message.child("body") is not None:
-            # XEP-0334#no-store: it may not be kept, and its sender should know that nobody got it
-            raise StanzaError("recipient-unavailable", "nobody is there, and the message must not be stored")
+        if (error := not_kept(message)) is not None:
+            raise error
         return None

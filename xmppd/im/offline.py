@@ -11,6 +11,7 @@ A message is forgotten only after the taker's socket took it; if that is cut off
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from typing import Final
 from xmppd import ns
 from xmppd.clock import Clock, stamp
 from xmppd.errors import StanzaError
+from xmppd.routing.router import Router
 from xmppd.sessions.account import Account, Resource
 from xmppd.sessions.accounts import Accounts
 from xmppd.sessions.directory import Directory
@@ -80,9 +82,10 @@ class _Giving:
     live: dict[int, Message] = field(default_factory=dict)  # by storage id
     passing: deque[tuple[int, Message]] = field(default_factory=deque)  # behind which id, and what
     arrivals: list[tuple[Session, Message]] = field(default_factory=list)  # from other nodes, behind all
+    storing: set[asyncio.Future[None]] = field(default_factory=set)  # what is not known to be durable yet
 
     def stored(self, id: int, message: Message) -> None:
-        """``message`` is behind all that came before."""
+        """``message`` is behind all that came before: callers hear of their ids in the order of these."""
         self.arrived += 1
         self.newest = id
         self.live[id] = message
@@ -100,6 +103,7 @@ class Offline:
         store: OfflineStore,
         accounts: Accounts,
         directory: Directory,
+        router: Router,
         clock: Clock,
         tasks: Tasks,
         facts: Facts,
@@ -111,6 +115,7 @@ class Offline:
         self._store = store
         self._accounts = accounts
         self._directory = directory
+        self._router = router
         self._clock = clock
         self._tasks = tasks
         self._limit = limit
@@ -138,21 +143,32 @@ class Offline:
 
         ``service-unavailable`` if there is no room (XEP-0160).
         """
-        busy = account.id in self._busy
+        giving = self._busy.get(account.id)
+        if giving is None:
+            self._kept(await self._store_it(message, account, self._limit), message, account)
+            return
+        storing = asyncio.get_running_loop().create_future()
+        giving.storing.add(storing)
+        try:
+            # Whose client is reading right now is not turned away for what it has not read yet.
+            self._kept(await self._store_it(message, account, self._limit * 2), message, account)
+        finally:
+            giving.storing.discard(storing)
+            storing.set_result(None)
+
+    async def _store_it(self, message: Message, account: Account, limit: int) -> int:
         now = self._clock.now()
         try:
-            id = await self._store.append(
+            return await self._store.append(
                 account.id,
                 self._delayed(message, account, now).wire(),
-                # Whose client is reading right now is not turned away for what it has not read yet.
-                limit=self._limit * 2 if busy else self._limit,
+                limit=limit,
                 expires=now + self._seconds if self._seconds else None,
             )
         except OfflineFull as err:
             raise StanzaError("service-unavailable", "too many messages wait for this account") from err
         except NoSuchAccount as err:
             raise StanzaError("service-unavailable") from err
-        self._kept(id, message, account)
 
     def _kept(self, id: int, message: Message, account: Account) -> None:
         giving = self._busy.get(account.id)
@@ -168,11 +184,8 @@ class Offline:
         giving.stored(id, message)
 
     def _delayed(self, message: Message, account: Account, now: float) -> Message:
-        """``message`` with the time at which it was taken (XEP-0203), unless it says that already."""
+        """``message`` with the time at which it was taken (XEP-0203)."""
         domain = account.jid.domain
-        for child in message.elements():
-            if child.ns == ns.DELAY and child.get("from") == domain:
-                return message
         return message.with_child(Element("delay", ns.DELAY, {"from": domain, "stamp": stamp(now)}))
 
     def let_pass(self, message: Message, account: Account) -> None:
@@ -195,9 +208,13 @@ class Offline:
 
     def _on_available(self, fact: BecameAvailable | PriorityRaised) -> None:
         session = fact.session
-        # XEP-0160#flow: only a resource that can get messages gets the kept ones
-        if session.priority >= 0 and session.account.id not in self._busy:
+        if session.priority < 0:
+            return  # XEP-0160#flow: only a resource that can get messages gets the kept ones
+        giving = self._busy.get(session.account.id)
+        if giving is None:
             self._start(session)
+        else:
+            giving.gone.discard(session)  # it may be the taker again
 
     def _on_kept(self, fact: KeptElsewhere) -> None:
         if (giving := self._busy.get(fact.account.id)) is not None:
@@ -242,6 +259,10 @@ class Offline:
         while _can_take(taker):
             arrived = giving.arrived
             page = await self._store.load(owner, now=self._clock.now(), after=after, limit=_PAGE)
+            if page and giving.storing:
+                await asyncio.wait(
+                    tuple(giving.storing)
+                )  # what the page holds may be known only then as live
             for chunk in _chunks(page):
                 if not _can_take(taker):
                     return False
@@ -269,7 +290,19 @@ class Offline:
         """Deliver ``message`` to the resource that it names, if that is there, else to all who can get it."""
         assert message.to is not None
         named = account.resources.get(message.to.resource or "")
-        self._deliver(message, account, account.reachable() if named is None else (named,))
+        resources = account.reachable() if named is None else (named,)
+        if resources:
+            self._deliver(message, account, resources)
+        elif (error := not_kept(message)) is not None:
+            self._tasks.start(f"bounce to {message.sender}", self._router.bounce(message, error))
+
+
+def not_kept(message: Message) -> StanzaError | None:
+    """What the sender of ``message`` is told, which is not worth keeping and came when nobody was there."""
+    if message.type not in _KEPT_TYPES or message.child("body") is None:
+        return None
+    # XEP-0334#no-store: it may not be kept, and its sender should know that nobody got it
+    return StanzaError("recipient-unavailable", "nobody is there, and the message must not be stored")
 
 
 def _nowhere(message: Message, account: Account, resources: Sequence[Resource]) -> None:
