@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.clock import EPOCH
+from tests.support.elsewhere import Elsewhere
 from tests.support.harness import Client, Harness
 from tests.support.kept import HeldBack
 from xmppd.clock import stamp
@@ -169,6 +170,15 @@ async def test_what_others_say_of_a_delay_stays_and_what_is_said_in_the_servers_
     romeo.expect(
         f"{head}'1'><body>1</body>{foreign}{now}</message>", f"{head}'2'><body>2</body>{now}</message>"
     )
+
+
+async def test_what_a_room_has_held_back_in_the_servers_name_is_not_stamped_again(server: Harness) -> None:
+    rooms = Elsewhere(server, "rooms.capulet.lit")
+    delay = "<delay xmlns='urn:xmpp:delay' from='capulet.lit' stamp='2002-09-10T23:08:25Z'/>"
+    head = f"from='rooms.capulet.lit' to='{ROMEO}' type='chat' id='1'><body>1</body>{delay}</message>"
+    await rooms.send(f"<message {head}")
+    romeo = await online(server, "orchard")
+    romeo.expect(f"<message {head}")
 
 
 async def test_the_language_of_the_stream_and_the_address_are_kept_as_they_were(server: Harness) -> None:
@@ -390,22 +400,40 @@ async def test_one_that_is_being_kept_while_romeo_reconnects_reaches_him(
     """The account leaves the memory and comes back as another object, while a message is on its way."""
     juliet = await held.client(JULIET)
     romeo = await held.client(f"{ROMEO}/orchard")  # connected, not available
-    store.hold("append.done")
+    store.hold("append")
     juliet.send_nowait(say(1))
     await held.pass_by()
     romeo.cut()
     await held.pass_by()
-    store.hold("load.done", "append")
     again = await held.client(f"{ROMEO}/orchard")
     assert again.session.account is not romeo.session.account
     again.send_nowait("<presence/>")
     await held.pass_by()
-    store.let_go("load.done")
-    await held.pass_by()
+    assert store.calls[-1] == "load", "he has looked in vain"
     store.let_go()
     await held.settle()
     assert bodies(again) == ["1"]
     assert await store.count(await held.account(ROMEO)) == 0
+
+
+async def test_who_is_cut_off_and_back_before_that_is_noticed_gets_the_rest(
+    held: Harness, store: HeldBack
+) -> None:
+    juliet = await held.client(JULIET)
+    await juliet.send("".join(say(number) for number in range(40)))
+    store.hold("discard")
+    romeo = await held.client(f"{ROMEO}/orchard")
+    romeo.send_nowait("<presence/>")
+    await held.pass_by()
+    assert len(bodies(romeo)) == 25
+    romeo.cut()
+    again = await held.client(f"{ROMEO}/orchard")
+    assert again.session.account is not romeo.session.account
+    again.send_nowait("<presence/>")
+    await held.pass_by()
+    store.let_go()
+    await held.settle()
+    assert bodies(again) == [str(number) for number in range(25, 40)]
 
 
 async def test_messages_that_are_not_stored_stay_in_their_place(held: Harness, store: HeldBack) -> None:

@@ -78,16 +78,14 @@ class _Giving:
     taker: Session
     gone: set[Session] = field(default_factory=set)  # they were the taker and did not take everything
     arrived: int = 0  # how many were stored since it began
-    newest: int = _BEHIND_ALL  # the id of the last one of these, while there is none: unknown
     live: dict[int, Message] = field(default_factory=dict)  # by storage id
     passing: deque[tuple[int, Message]] = field(default_factory=deque)  # behind which id, and what
     arrivals: list[tuple[Session, Message]] = field(default_factory=list)  # from other nodes, behind all
     storing: set[asyncio.Future[None]] = field(default_factory=set)  # what is not known to be durable yet
 
     def stored(self, id: int, message: Message) -> None:
-        """``message`` is behind all that came before: callers hear of their ids in the order of these."""
+        """``message`` is behind all that passes by then: callers hear of their ids in the order of these."""
         self.arrived += 1
-        self.newest = id
         self.live[id] = message
         if self.passing and self.passing[-1][0] == _BEHIND_ALL:
             self.passing = deque((min(behind, id - 1), message) for behind, message in self.passing)
@@ -192,7 +190,7 @@ class Offline:
         """``message``, which is not to be stored, goes to whom it is for when those before it have gone."""
         giving = self._busy[account.id]
         if len(giving.passing) < _MOST_PASSING:
-            giving.passing.append((giving.newest, message))
+            giving.passing.append((_BEHIND_ALL, message))
         else:
             self._deliver_live(message, account)
 
