@@ -8,7 +8,6 @@ import pytest
 import pytest_asyncio
 
 from tests.support.clock import EPOCH
-from tests.support.elsewhere import Elsewhere
 from tests.support.harness import Client, Harness
 from tests.support.kept import HeldBack
 from xmppd.clock import stamp
@@ -170,15 +169,6 @@ async def test_what_others_say_of_a_delay_stays_and_what_is_said_in_the_servers_
     romeo.expect(
         f"{head}'1'><body>1</body>{foreign}{now}</message>", f"{head}'2'><body>2</body>{now}</message>"
     )
-
-
-async def test_what_a_room_has_held_back_in_the_servers_name_is_not_stamped_again(server: Harness) -> None:
-    rooms = Elsewhere(server, "rooms.capulet.lit")
-    delay = "<delay xmlns='urn:xmpp:delay' from='capulet.lit' stamp='2002-09-10T23:08:25Z'/>"
-    head = f"from='rooms.capulet.lit' to='{ROMEO}' type='chat' id='1'><body>1</body>{delay}</message>"
-    await rooms.send(f"<message {head}")
-    romeo = await online(server, "orchard")
-    romeo.expect(f"<message {head}")
 
 
 async def test_the_language_of_the_stream_and_the_address_are_kept_as_they_were(server: Harness) -> None:
