@@ -8,13 +8,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from xmppd import ns
 from xmppd import stanza as stanzas
 from xmppd.errors import StanzaError
 from xmppd.jid import Jid, JidError
 from xmppd.routing.pipeline import Pipeline
 from xmppd.routing.router import Router, Waiting
 from xmppd.sessions.session import Session
-from xmppd.stanza import Iq, Message, Presence, error_element
+from xmppd.stanza import Iq, Message, Presence, Stanza, error_element
 from xmppd.storage.interfaces import NoSuchAccount, StorageUnavailable
 from xmppd.xml.element import Element
 
@@ -60,6 +61,10 @@ class ClientStanzas:
 
     def _handle(self, session: Session, element: Element) -> Waiting:
         stanza = stanzas.parse(element, session.jid, session.lang)
+        for child in stanza.children:
+            if type(child) is Element and child.ns == ns.DELAY:
+                stanza = self._without_forged_stamps(stanza)
+                break
         if type(stanza) is Message:
             if stanza.to is None:
                 stanza = stanza.with_to(session.jid.bare)  # RFC 6120#10.3.1
@@ -83,6 +88,19 @@ class ClientStanzas:
                 return None  # another session has its JID by now: what it looks like is that one's to say
             return self._presence.send(session, judged_other)
         return self._router.route(judged_other, session)
+
+    def _without_forged_stamps(self, stanza: Stanza) -> Stanza:
+        """``stanza`` without what claims that the server has delayed it (XEP-0203#security)."""
+        honest = [child for child in stanza.children if not self._is_our_stamp(child)]
+        return stanza if len(honest) == len(stanza.children) else stanza.with_children(honest)
+
+    def _is_our_stamp(self, child: Element | str) -> bool:
+        if not isinstance(child, Element) or child.ns != ns.DELAY:
+            return False
+        try:
+            return self._router.is_local(Jid.parse(child.attrs["from"]))
+        except (KeyError, JidError):
+            return False
 
     async def _then_sent(self, waiting: Awaitable[None], message: Message, session: Session) -> None:
         await waiting

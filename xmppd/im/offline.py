@@ -182,8 +182,13 @@ class Offline:
         giving.stored(id, message)
 
     def _delayed(self, message: Message, account: Account, now: float) -> Message:
-        """``message`` with the time at which it was taken (XEP-0203)."""
+        """``message`` with the time at which it was taken (XEP-0203), unless it says that already; a client's word
+        for it was taken out before.
+        """
         domain = account.jid.domain
+        for child in message.elements():
+            if child.ns == ns.DELAY and child.get("from") == domain:
+                return message
         return message.with_child(Element("delay", ns.DELAY, {"from": domain, "stamp": stamp(now)}))
 
     def let_pass(self, message: Message, account: Account) -> None:
