@@ -277,6 +277,19 @@ async def test_who_may_not_see_the_presence_is_unsubscribed(server: Harness, ask
     verona.expect_nothing()
 
 
+async def test_who_waits_for_an_answer_can_ask_without_harm(server: Harness) -> None:
+    """``unsubscribed`` would deny the request in one roster while it still waits in the other."""
+    romeo = await server.client(f"{ROMEO}/orchard", available=True)
+    juliet = await server.client(f"{JULIET}/balcony", available=True)
+    await romeo.send(f"<presence type='subscribe' to='{JULIET}'/>")
+    await romeo.send(f"<presence type='probe' to='{JULIET}'/>")
+    romeo.expect_nothing()
+    await juliet.send(f"<presence type='subscribed' to='{ROMEO}'/>")
+    romeo.expect(f"<presence type='subscribed' from='{JULIET}' to='{ROMEO}'/>")
+    roster = await server.stores.rosters.load(await server.account(ROMEO))
+    assert roster.items[Jid.parse(JULIET)].subscription is Subscription.TO
+
+
 async def test_that_answer_does_not_take_an_approval_back(server: Harness) -> None:
     """RFC 6121#4.3.2: it MUST NOT cancel a pre-approval (RFC 6121#3.4)."""
     paris = await server.client("paris@montague.lit/palace")

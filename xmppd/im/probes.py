@@ -95,6 +95,8 @@ class Probes:
         asker = probe.sender
         known = self._rosters.peek(account) or await self._rosters.get(account)
         if asker.bare != account.jid and not known.shows_to(asker):
+            if known.is_asked_by(asker):
+                return  # "unsubscribed" would deny the request at the asker's side, where it still waits at ours
             await self._router.send(Presence(type="unsubscribed", sender=account.jid, to=asker.bare))
             return
         answers = [

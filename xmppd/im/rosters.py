@@ -43,6 +43,11 @@ class KnownRoster:
         item = self.items.get(contact.bare)
         return item is not None and item.sees_us
 
+    def is_asked_by(self, contact: Jid) -> bool:
+        """Whether a request of ``contact`` waits for an answer."""
+        item = self.items.get(contact.bare)
+        return item is not None and item.request is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
