@@ -173,8 +173,8 @@ def is_eligible(message: Message, *, received: bool) -> bool:
 def setup(s: Setup, config: NoOptions) -> None:
     carbons = Carbons(s.core.directory)
     s.feature(ns.CARBONS, RULES)
-    s.iq("set", Enable, carbons.on_enable, (At.OWN, At.ACCOUNT, At.SERVER))
-    s.iq("set", Disable, carbons.on_disable, (At.OWN, At.ACCOUNT, At.SERVER))
+    s.iq("set", Enable, carbons.on_enable, tuple(At))
+    s.iq("set", Disable, carbons.on_disable, tuple(At))
     s.after_sent(carbons.after_sent)
     s.after_received(carbons.after_received)
 

@@ -120,7 +120,9 @@ async def test_a_long_status_is_cut(server: Harness, juliet: Client) -> None:
     assert query.text() == ("Ay me! " * 1000)[:1000]
 
 
-@pytest.mark.parametrize("to", [ROMEO, f"{ROMEO}/orchard", f"{ROMEO}/gone", "nobody@capulet.lit"])
+@pytest.mark.parametrize(
+    "to", [ROMEO, f"{ROMEO}/orchard", f"{ROMEO}/gone", "nobody@capulet.lit", "nobody@capulet.lit/gone"]
+)
 async def test_who_may_not_see_the_presence_learns_nothing(server: Harness, juliet: Client, to: str) -> None:
     """XEP-0012#security: neither when somebody was there nor, by the answer, whether somebody is."""
     await put(server, PARIS, ROMEO, Subscription.TO)  # a subscription of which only Paris believes

@@ -133,11 +133,13 @@ async def test_carbons_can_be_switched_as_often_as_one_likes(server: Harness) ->
         home.received.clear()
 
 
+@pytest.mark.parametrize("whose", [ROMEO, "nobody@montague.lit"])
 @pytest.mark.parametrize("name", ["enable", "disable"])
-async def test_nobody_switches_another_ones_carbons(server: Harness, name: str) -> None:
+async def test_nobody_switches_another_ones_carbons(server: Harness, name: str, whose: str) -> None:
+    """And nobody learns from the answer whether there is such an account."""
     await client(server, "garden", carbons=True)
     juliet = await server.client(JULIET)
-    await juliet.send(f"<iq type='set' to='{ROMEO}' id='1'><{name} xmlns='urn:xmpp:carbons:2'/></iq>")
+    await juliet.send(f"<iq type='set' to='{whose}' id='1'><{name} xmlns='urn:xmpp:carbons:2'/></iq>")
     (got,) = juliet.received
     error = got.child("error")
     assert error is not None

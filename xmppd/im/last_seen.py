@@ -156,11 +156,13 @@ class LastActivity:
         """How long the server has been running (XEP-0012#server)."""
         return Element("query", ns.LAST, {"seconds": str(int(self._clock.monotonic() - self._started))})
 
-    def guard(self, iq: Iq, account: Account) -> Coroutine[None, None, None] | None:
+    def guard(self, iq: Iq, account: Account | None) -> Coroutine[None, None, None] | None:
         """``forbidden`` unless the sender of ``iq``, which is for a resource of ``account``, may see its presence.
 
         XEP-0012#online: then it must not get there.
         """
+        if account is None:
+            raise _forbidden()
         if iq.sender.bare == account.jid:
             return None
         known = self._rosters.peek(account)

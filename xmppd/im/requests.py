@@ -13,7 +13,7 @@ from xmppd.sessions.account import Account
 from xmppd.sessions.session import Session
 from xmppd.stanza import Iq, Stanza
 
-Guard = Callable[[Iq, Account], Awaitable[None] | None]
+Guard = Callable[[Iq, Account | None], Awaitable[None] | None]
 
 
 class Requests:
@@ -26,7 +26,9 @@ class Requests:
         self._guards: dict[Name, Guard] = {}
 
     def guard(self, payload: Name, guard: Guard) -> None:
-        """Let ``guard`` refuse requests with ``payload`` before a resource gets them."""
+        """Let ``guard`` refuse requests with ``payload`` before a resource gets them; it is also asked where there is
+        no account, so that its answer does not tell.
+        """
         self._guards[payload] = guard
 
     def accept(self, stanza: Stanza, account: Account, session: Session | None) -> Waiting:
@@ -60,6 +62,8 @@ class Requests:
         assert isinstance(stanza, Iq)
         assert stanza.to is not None
         if stanza.to.resource is not None:
+            if (guard := self._guard(stanza)) is not None:
+                guard(stanza, None)
             raise StanzaError("service-unavailable")  # RFC 6121#8.5.1
         return self._serve(stanza, At.NOBODY, None, session)
 
