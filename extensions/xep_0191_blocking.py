@@ -118,24 +118,29 @@ class Blocking:
     async def on_block(self, request: Request[Block], outbox: Outbox) -> None:
         account, jids = request.own, request.payload.jids
         most = self._options.max_items
+        # Before anything changes: if they cannot be read, nobody is blocked who still sees the user online.
+        contacts = await self._contacts(account)
         try:
             added = await self._store.add(account.id, jids, limit=most)
         except BlocklistFull as err:
             raise StanzaError("resource-constraint", f"you can block {most} addresses") from err
         _keep(account, _blocked(account).union(jids))
         self._core.accounts.forget(account.jid)
-        for presence in _farewells(account, Blocked(added), await self._contacts(account)):
+        outbox.push(
+            account, request.payload.xml(), Trait.BLOCKLIST
+        )  # first: pushes must not overtake one another
+        for presence in _farewells(account, Blocked(added), contacts):
             outbox.send(presence)
-        outbox.push(account, request.payload.xml(), Trait.BLOCKLIST)
 
     async def on_unblock(self, request: Request[Unblock], outbox: Outbox) -> None:
         account, jids = request.own, request.payload.jids
+        contacts = await self._contacts(account)
         removed = await self._store.remove(account.id, jids or None)
         _keep(account, _blocked(account) - removed)
         self._core.accounts.forget(account.jid)
-        for presence in _greetings(account, Blocked(removed), await self._contacts(account)):
-            outbox.send(presence)
         outbox.push(account, request.payload.xml(), Trait.BLOCKLIST)
+        for presence in _greetings(account, Blocked(removed), contacts):
+            outbox.send(presence)
 
     async def _contacts(self, account: Account) -> list[RosterItem]:
         roster = await self._core.stores.rosters.load(account.id)

@@ -9,7 +9,7 @@ import pytest
 from tests.support.harness import Client, Harness
 from xmppd.extensions.xep_0191_blocking import Blocked
 from xmppd.jid import Jid
-from xmppd.storage.interfaces import RosterChange, RosterItem, Subscription
+from xmppd.storage.interfaces import RosterChange, RosterItem, StorageUnavailable, Subscription
 
 JULIET = "juliet@capulet.lit"
 ROMEO = "romeo@montague.lit"
@@ -262,6 +262,31 @@ async def test_who_sees_the_user_is_told_that_she_left_and_that_she_is_back(serv
     romeo.expect_nothing()
     # her client missed what he sent meanwhile, so the server asks for it
     assert [element.get("from") for element in juliet.received] == [f"{ROMEO}/orchard"]
+
+
+@pytest.mark.parametrize("name", ["block", "unblock"])
+async def test_nothing_changes_where_the_contacts_cannot_be_read(
+    server: Harness, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else Romeo would be blocked and see Juliet online for ever."""
+    await subscribe(server, JULIET, ROMEO, Subscription.FROM)
+    juliet = await server.client(f"{JULIET}/chamber", available=True)
+    held = [] if name == "block" else [ROMEO]
+    if held:
+        await command(juliet, "block", *held)
+
+    async def broken(owner: int) -> None:
+        raise StorageUnavailable("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(server.stores.rosters, "load", broken)
+        await juliet.send(
+            f"<iq type='set' id='1'><{name} xmlns='urn:xmpp:blocking'><item jid='{ROMEO}'/></{name}></iq>"
+        )
+    (answer,) = juliet.received
+    assert answer.get("type") == "error"
+    juliet.received.clear()
+    await blocklist(juliet, *held)
 
 
 async def test_who_does_not_see_the_user_is_told_nothing(server: Harness) -> None:
