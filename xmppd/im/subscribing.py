@@ -171,12 +171,13 @@ class Subscribing:
             self._broadcaster.hide(account, contact, outbox)
         stanzas = [_presence(kind, account.jid, contact) for kind in ours.kinds]
         if peer is None:
+            self._push(account, our_update, outbox)  # first: what is sent may wait, and pushes come in order
             for stanza in stanzas:
                 outbox.send(stanza)
-        else:
-            for stanza, step, update in zip(stanzas, theirs, their_updates, strict=False):
-                self._arrive(peer, stanza, step, update, outbox)
-                self._show_or_hide(peer, account.jid, step.effect, outbox)
+            return
+        for stanza, step, update in zip(stanzas, theirs, their_updates, strict=False):
+            self._arrive(peer, stanza, step, update, outbox)
+            self._show_or_hide(peer, account.jid, step.effect, outbox)
         self._push(account, our_update, outbox)
 
     async def farewell(self, account: Account) -> None:
