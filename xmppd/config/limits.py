@@ -24,8 +24,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 262_144
     unauthenticated_bytes: Annotated[
         int,
-        bound(64 * _MIB, "Most that a client may make the server hold before it is logged in.", least=10_000),
-    ] = 65_536
+        bound(64 * _MIB, "Largest element of a client that is not logged in.", least=10_000),
+    ] = 16_384
     tag_bytes: Annotated[int, bound(_MIB, "Largest single tag, attributes included.", least=4_096)] = 32_768
     stanza_depth: Annotated[int, bound(10_000, "Deepest nesting of elements in a stanza.", least=8)] = 64
     stanza_attributes: Annotated[int, bound(10_000, "Most attributes of one element.", least=16)] = 128
