@@ -338,6 +338,9 @@ class Transport:
         """
         if self._closed or self._closing:
             return
+        if self._handshaking is not None:
+            self.abort()  # there is no channel yet on which to say anything
+            return
         self.flush()
         if self.is_closed():
             return

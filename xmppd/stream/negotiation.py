@@ -31,9 +31,10 @@ from xmppd.xml.parser import Event, ParserLimits, StreamEnd, StreamHeader, Strea
 from xmppd.xml.pool import ParserPool
 from xmppd.xml.writer import to_bytes
 
-# Tags of one negotiation; those of a long registration form are about 100. Four bytes make an element, which takes
-# 400 bytes of memory and 1 µs to parse: without this bound, 50 strangers could stop the server for a second.
-_MOST_TAGS: Final = 1_000
+# "<" and "=" of one negotiation, that is its tags and attributes; a login has about 50, a long registration form 200.
+# Four bytes make an element or an attribute, which takes 200 bytes of memory and 1 µs to parse: without this bound, one
+# stranger could make the server hold a megabyte, and 50 could stop it for a second.
+_MOST_MARKUP: Final = 500
 
 STANZAS: Final = frozenset({"message", "presence", "iq"})
 
@@ -130,7 +131,7 @@ class Negotiation:
         self._header_sent = False
         self._early_iq = False
         self._attempts = 0
-        self._tags = 0
+        self._markup = 0
         self._most_attempts = login_attempts
         self.secure = secure
         self.user: Jid | None = None  # bare, once authenticated
@@ -147,8 +148,8 @@ class Negotiation:
         """Take what the client sent. ``ended`` streams ignore it."""
         if self._phase is Phase.ENDED:
             return
-        self._tags += data.count(b"<")
-        if self._tags > _MOST_TAGS:
+        self._markup += data.count(b"<") + data.count(b"=")
+        if self._markup > _MOST_MARKUP:
             self._parser.close()
             self._events.append(StreamError("policy-violation", "that is too much for logging in"))
         else:
@@ -295,6 +296,9 @@ class Negotiation:
         if self.user is not None:
             raise StreamError("policy-violation", "the stream is authenticated already")
         if event.name == "auth":
+            if self._phase is Phase.SASL:
+                # RFC 6120#6.4.4: one ends an attempt by <abort/>. Else a stranger could begin any number of them.
+                return self.failed(SaslError("malformed-request", "another attempt is under way"))
             self._phase = Phase.SASL
             return BeginSasl(event.get("mechanism") or "", event.text() or None)
         if event.name == "response" and self._phase is Phase.SASL:
@@ -338,8 +342,8 @@ class Negotiation:
             raise StreamError("invalid-namespace", f"clients speak {ns.CLIENT} inside {ns.STREAMS}")
         if header.name != "stream":
             raise StreamError("bad-format", "a stream starts with <stream:stream>")
-        if not header.attrs.get("version", "0").startswith("1."):
-            # RFC 6120#4.7.5, #4.9.3.25
+        if not _speaks_version_1(header.attrs.get("version", "")):
+            # RFC 6120#4.9.3.25
             raise StreamError("unsupported-version", "this server speaks version 1.0")
         if domain is None:
             # RFC 6120#4.9.3.6
@@ -373,3 +377,9 @@ class Negotiation:
         self._phase = Phase.HEADER
         self._header = None
         self._header_sent = False
+
+
+def _speaks_version_1(version: str) -> bool:
+    """RFC 6120#4.7.5: numbers are compared, and to a client that knows more we answer that we know 1.0."""
+    major, dot, minor = version.partition(".")
+    return bool(dot) and (major + minor).isdecimal() and int(major[:9] or "0") >= 1

@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -307,12 +307,14 @@ async def test_the_peer_leaves_in_the_middle_of_the_handshake(tmp_path: Path) ->
             await starting
 
 
-async def test_a_handshake_is_given_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [Transport.abort, Transport.close])
+async def test_a_handshake_is_given_up(end: Callable[[Transport], None], tmp_path: Path) -> None:
     server, _ = contexts(tmp_path)
     async with pair() as both:
         starting = asyncio.create_task(both.transport.start_tls(server.context))
         await turns()
-        both.transport.abort()
+        both.transport.write(b"</stream:stream>")
+        end(both.transport)  # also the polite way is short: there is no channel yet to say anything on
         with pytest.raises(OSError):
             await starting
         assert both.recorder.lost == [None]

@@ -231,6 +231,39 @@ def test_sasl_can_be_aborted_and_begun_again() -> None:
     assert isinstance(say(stream, f"<auth xmlns='{SASL}' mechanism='PLAIN'>AA==</auth>"), BeginSasl)
 
 
+def test_an_attempt_begun_inside_another_one_counts_as_failed() -> None:
+    stream = opened()
+    auth = f"<auth xmlns='{SASL}' mechanism='SCRAM-SHA-256'/>"
+    for _ in range(2):
+        assert isinstance(say(stream, auth), BeginSasl)
+        assert say(stream, auth) is None
+        assert heard(stream).startswith(f"<failure xmlns='{SASL}'><malformed-request/>")
+    say(stream, auth)
+    ends_with(stream, auth, "policy-violation")
+
+
+@pytest.mark.parametrize("version", ["1.1", "2.0", "01.00", "10.0"])
+def test_a_client_that_speaks_more_than_version_1_is_answered_with_that(version: str) -> None:
+    # RFC 6120#4.7.5
+    stream = negotiation()
+    assert say(stream, HEADER.replace("version='1.0' xmlns", f"version='{version}' xmlns")) == Opened()
+    assert "version='1.0'" in heard(stream)
+
+
+@pytest.mark.parametrize("version", ["", "1", "a.b", "1.x", "-1.0", "0.99"])
+def test_a_version_that_is_none_or_too_old_is_refused(version: str) -> None:
+    ends_with(
+        negotiation(),
+        HEADER.replace("version='1.0' xmlns", f"version='{version}' xmlns"),
+        "unsupported-version",
+    )
+
+
+@pytest.mark.parametrize("markup", ["<a/>", "<a b='' c='' d='' e=''/>"])
+def test_nobody_needs_so_much_markup_to_log_in(markup: str) -> None:
+    ends_with(opened(), "<iq>" + markup * 500, "policy-violation")
+
+
 def test_response_out_of_place() -> None:
     stream = opened()
     assert say(stream, f"<response xmlns='{SASL}'/>") is None
