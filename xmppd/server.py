@@ -141,8 +141,9 @@ class Server:
         if node is not None:
             error = StreamError("system-shutdown", "the server is stopping")
             seconds = self._config.limits.shutdown_seconds
-            await node.clients.shut_down(error, seconds / 3)
-            await node.core.tasks.finish(seconds / 3)
+            third = seconds / 3 if seconds else None
+            await node.clients.shut_down(error, third)
+            await node.core.tasks.finish(third)
             await node.aclose()
         if self._http is not None:
             await self._http.close()

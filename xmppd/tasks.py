@@ -38,8 +38,8 @@ class Tasks:
         """What has not ended yet."""
         return tuple(self._running)
 
-    async def finish(self, seconds: float) -> None:
-        """Let what runs come to its end, for ``seconds`` at most."""
+    async def finish(self, seconds: float | None) -> None:
+        """Let what runs come to its end, for ``seconds`` at most (None: as long as it takes)."""
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
 

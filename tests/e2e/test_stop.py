@@ -113,3 +113,16 @@ async def test_sigterm_while_nobody_can_say_goodbye(tmp_path: Path) -> None:
                 await wires.connect()
                 await wires.connect(direct=True)
             assert await stop(server) < 5
+
+
+async def test_without_a_bound_stopping_takes_as_long_as_the_clients_need(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path, accounts=["juliet"], limits={"shutdown_seconds": 0, "close_seconds": 2})
+    with server.running():
+        async with Wires(server) as wires:
+            juliet = await wires.login("juliet")
+            juliet.writer.transport.pause_reading()  # type: ignore[attr-defined]  # or it would close at once
+            ending = asyncio.create_task(stop(server))
+            await asyncio.sleep(0.5)
+            assert not ending.done()
+            juliet.abort()
+            assert await ending < 5

@@ -100,8 +100,8 @@ class ClientServer:
         for login in tuple(self.logins):
             login.revoke(jid, error)
 
-    async def shut_down(self, error: StreamError, seconds: float) -> None:
-        """End every stream with ``error``; who has not closed its side within ``seconds`` is cut off."""
+    async def shut_down(self, error: StreamError, seconds: float | None) -> None:
+        """End every stream with ``error``; who has not closed its side within ``seconds`` is cut off (None: nobody)."""
         for connection in tuple(self.connections):
             connection.fail(error)
         if self.connections:
