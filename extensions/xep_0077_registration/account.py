@@ -17,6 +17,7 @@ from xmppd.errors import StanzaError, StreamError
 from xmppd.extension import Core, Extension, Setup
 from xmppd.extensions.xep_0077_registration.query import NS, Ask, Submission, keys_of
 from xmppd.jid import Jid, JidError
+from xmppd.logs import fields
 from xmppd.routing.iq import At, Request
 from xmppd.routing.outbox import Outbox
 from xmppd.sessions.session import Session
@@ -70,13 +71,13 @@ class OwnAccount:
             raise StanzaError("not-allowed", "you can change your own password only")
         keys = await keys_of(form.password, self._core.passwords, least=self._options.min_password_length)
         await self._core.administration.set_credentials(session.jid.bare, keys, asker=session)
-        log.info("password changed user=%s address=%s", session.jid, session.address)
+        log.info("password changed", extra=fields(user=session.jid, address=session.address))
 
     async def _remove(self, session: Session, outbox: Outbox) -> None:
         if not self._options.remove:
             raise StanzaError("not-allowed", "accounts cannot be removed here")
         await self._core.administration.delete(session.jid.bare, asker=session)
-        log.info("account removed user=%s address=%s", session.jid, session.address)
+        log.info("account removed", extra=fields(user=session.jid, address=session.address))
         # XEP-0077#usecases-cancel: the result first, then the stream error
         outbox.call(lambda: session.link.fail(StreamError("not-authorized", "the account was deleted")))
 

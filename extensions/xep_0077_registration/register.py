@@ -19,6 +19,7 @@ from xmppd.errors import StanzaError
 from xmppd.extension import Core, Extension, Setup
 from xmppd.extensions.xep_0077_registration.query import NS, Submission, blank, keys_of
 from xmppd.jid import Jid, JidError, prepare_local
+from xmppd.logs import fields
 from xmppd.sessions.offers import StreamInfo
 from xmppd.storage.interfaces import AccountExists, StorageUnavailable
 from xmppd.xml.element import Element
@@ -93,7 +94,7 @@ class Registration:
             raise StanzaError(
                 "resource-constraint", "nothing can be stored right now; try again later"
             ) from err
-        log.info("registered user=%s address=%s", jid, stream.address)
+        log.info("registered", extra=fields(user=jid, address=stream.address))
 
     async def _create(self, jid: Jid, password: str) -> None:
         administration, taken = self._core.administration, StanzaError("conflict", "the name is taken")

@@ -34,6 +34,19 @@ async def stranger(wires: Wires, server: ServerProcess) -> Wire:
     return wire
 
 
+async def test_a_name_cannot_forge_the_log(server: ServerProcess) -> None:
+    async with Wires(server) as wires:
+        wire = await stranger(wires, server)
+        form = FORM.replace("bill", "iago")
+        await wire.ask(form, type="set")
+        await wire.authenticate("iago", "Calliope is a muse")
+        await wire.open()
+        await wire.bind("x address=192.0.2.1")
+        await wire.ask(form, type="set", to=DOMAIN)
+    line = await server.logged("password changed.*iago")
+    assert f'user="iago@{DOMAIN}/x address=192.0.2.1" address=127.0.0.1' in line
+
+
 async def test_an_account_is_made_used_changed_and_removed(server: ServerProcess) -> None:
     async with Wires(server) as wires:
         wire = await stranger(wires, server)
