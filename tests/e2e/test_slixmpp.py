@@ -56,6 +56,8 @@ async def pair(one: Person, other: Person) -> None:
     await other.next("presence_subscribed")
     await one.until("presence_available", from_(other))
     await other.until("presence_available", from_(one))
+    for person in (one, other):  # each has been told of the change of its roster by now
+        await person.plugin("xep_0199").ping(jid=DOMAIN)
 
 
 def from_(person: Person) -> Any:
