@@ -82,11 +82,11 @@ class Registration:
             raise StanzaError("unexpected-request", "log in to remove your account")
         if not form.username or not form.password:  # XEP-0077#usecases-register
             raise StanzaError("not-acceptable", "give a user name and a password")
+        self._count(stream.address)  # before the name is prepared, which may take milliseconds
         try:
             jid = Jid(prepare_local(form.username), stream.domain.domain)
         except JidError as err:
             raise StanzaError("not-acceptable", str(err)) from err
-        self._count(stream.address)
         try:
             await self._create(jid, form.password)
         except StorageUnavailable as err:
@@ -108,7 +108,7 @@ class Registration:
             raise taken from err
 
     def _count(self, address: str) -> None:
-        """One more attempt; also of those that find a name taken, or names could be guessed without end."""
+        """One more attempt; also with a name that is none, or taken: else names could be guessed without end."""
         key = hash(network_of(address))
         wait = self._attempts.wait(key)
         if wait > 0:

@@ -191,3 +191,12 @@ async def test_it_is_off_unless_it_is_enabled() -> None:
     async with Harness("shakespeare.lit") as server:
         assert not server.node.core.offers.early_iqs
         assert not feature(server, None)
+
+
+async def test_names_that_are_none_count_too(server: Harness) -> None:
+    """To prepare a long name takes milliseconds, so nobody may have that done any number of times."""
+    for _ in range(3):
+        with pytest.raises(StanzaError, match="not-acceptable"):
+            await ask(server, FIELDS.format("b@ill", "Calliope"))
+    with pytest.raises(StanzaError, match="resource-constraint"):
+        await ask(server, FIELDS.format("bill", "Calliope"))
