@@ -171,6 +171,7 @@ async def build(
         items=limits.roster_items,
         groups=limits.roster_groups,
         name_bytes=limits.roster_name_bytes,
+        item_bytes=limits.roster_item_bytes,
     ).register(iqs, offers)
     LastActivity(last_seen, rosters, clock).register(iqs, requests, disco)
     router.set_handlers(messages=messages, presence=presence, iqs=requests)

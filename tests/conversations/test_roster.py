@@ -192,6 +192,11 @@ async def test_a_stranger_that_is_put_into_the_roster_keeps_the_request(
         ("<item jid='a@capulet.lit' name='{1024}'/>", "modify", "not-acceptable"),
         ("<item jid='a@capulet.lit'><group>{1024}</group></item>", "modify", "not-acceptable"),
         ("<item jid='a@capulet.lit' name='{é513}'/>", "modify", "not-acceptable"),
+        (
+            "<item jid='a@capulet.lit' name='{683}'><group>a{683}</group><group>b{683}</group></item>",
+            "modify",
+            "not-acceptable",
+        ),
         ("<item jid='juliet@capulet.lit'/>", "cancel", "not-allowed"),
         ("<item jid='juliet@capulet.lit/chamber'/>", "cancel", "not-allowed"),
         ("<item jid='a@capulet.lit' subscription='remove'/>", "cancel", "item-not-found"),
@@ -202,7 +207,7 @@ async def test_what_is_wrong_is_refused_and_changes_nothing(
     juliet: Client, query: str, type: str, condition: str
 ) -> None:
     """RFC 6121#2.3.3, #2.4.3, #2.5.3."""
-    query = query.replace("{1024}", "x" * 1024).replace("{é513}", "é" * 513)
+    query = query.replace("{1024}", "x" * 1024).replace("{é513}", "é" * 513).replace("{683}", "x" * 683)
     await juliet.send(set_item(query) + GET)
     juliet.expect(error("set", type, condition), result("get", "<query xmlns='jabber:iq:roster' ver='*'/>"))
     juliet.expect_nothing()

@@ -129,6 +129,13 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     roster_name_bytes: Annotated[
         int, bound(65_536, "Longest name of a contact or of a group.")  # RFC 6121#2.3.3
     ] = 1_023
+    roster_item_bytes: Annotated[
+        int,
+        bound(
+            16 * _MIB,
+            "Most that the name and the groups of one contact have together: the whole roster is sent at once.",
+        ),
+    ] = 2_048
     subscription_requests: Annotated[
         int, bound(1_000_000, "Subscription requests of strangers that wait for an answer in one account.")
     ] = 1_000

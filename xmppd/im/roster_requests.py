@@ -31,9 +31,10 @@ class RosterRequests:
         items: int,
         groups: int,
         name_bytes: int,
+        item_bytes: int,
     ) -> None:
         """``items``: contacts in a roster (as in ``rosters``, for the text of an error); ``groups`` of one contact,
-        ``name_bytes`` of a name or a group (0: any number).
+        ``name_bytes`` of a name or a group, ``item_bytes`` of all of these together (0: any number).
         """
         self._rosters = rosters
         self._subscribing = subscribing
@@ -41,6 +42,7 @@ class RosterRequests:
         self._items = items
         self._groups = groups
         self._name_bytes = name_bytes
+        self._item_bytes = item_bytes
 
     def register(self, iqs: IqTable, offers: Offers) -> None:
         owner = "roster"
@@ -89,9 +91,13 @@ class RosterRequests:
 
     def _check_sizes(self, asked: RosterSet) -> None:
         # RFC 6121#2.3.3
-        most = self._name_bytes
-        if most and any(len(text.encode()) > most for text in (asked.name, *asked.groups)):
-            raise StanzaError("not-acceptable", f"a name has at most {most} bytes")
+        sizes = [len(text.encode()) for text in (asked.name, *asked.groups)]
+        if self._name_bytes and max(sizes) > self._name_bytes:
+            raise StanzaError("not-acceptable", f"a name has at most {self._name_bytes} bytes")
+        if self._item_bytes and sum(sizes) > self._item_bytes:
+            raise StanzaError(
+                "not-acceptable", f"name and groups have at most {self._item_bytes} bytes together"
+            )
         if self._groups and len(asked.groups) > self._groups:
             raise StanzaError("not-acceptable", f"a contact is in at most {self._groups} groups")
 
