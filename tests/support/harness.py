@@ -172,7 +172,7 @@ class Client:
         self.missed: list[Element] = []  # what was sent after the connection had been lost
         self.error: StreamError | None = None  # how the server ended the stream
         self.session: Session
-        self.reading_paused = False  # by the server
+        self.reading = "not asked to pause"  # what the server wants of the transport
         self._connected = True
         self._unread: asyncio.Future[bool] | None = None
         self._from_server = StreamParser(ParserLimits(), primed=True)
@@ -260,10 +260,10 @@ class Client:
             received.append(event)
 
     def pause_reading(self) -> None:
-        self.reading_paused = True
+        self.reading = "paused"
 
     def resume_reading(self) -> None:
-        self.reading_paused = False
+        self.reading = "going on"
 
     async def drained(self) -> bool:
         return await self._unread if self._unread is not None else self._connected
