@@ -194,6 +194,15 @@ def test_storage(site: Path) -> None:
     is_(findings(config)["storage"], ERROR, "no SQLite database")
 
 
+def test_places_that_cannot_be_looked_at_are_findings_too(site: Path) -> None:
+    # A name that is too long stands for a folder that another user may not enter: tests may run as root.
+    name = "x" * 300
+    other = parse(f'domains = ["a.b"]\ndata_dir = "{name}"', site, {})
+    is_(findings(other)["data_dir"], ERROR, "cannot be looked at", "as the user who runs the server")
+    other = parse(f'domains = ["a.b"]\n[storage]\nurl = "sqlite:{name}"', site, {})
+    is_(findings(other)["storage"], ERROR, "cannot be looked at", "as the user who runs the server")
+
+
 def test_dns(site: Path) -> None:
     config = config_of(
         site,

@@ -62,7 +62,8 @@ def test_wrong_usage_is_2(arguments: list[str], site: Path) -> None:
     assert result.status == 2
     assert result.out == ""
     assert result.err.startswith("error: ")
-    assert "--help" in result.err
+    assert result.err.endswith(" --help`.\n")
+    assert ". See `xmppd" in result.err or "? See `xmppd" in result.err
     told = call(*arguments, "--json") if arguments != ["-c"] else call("--json", "-c")
     assert told.status == 2
     assert told.json["error"]["kind"] == "usage"

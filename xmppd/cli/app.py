@@ -93,7 +93,9 @@ def _report(error: UserError, status: int, arguments: Sequence[str]) -> int:
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "xmppd"
-    return f"{error.format_message()} See `{command} --help`."
+    message = error.format_message()
+    end = "" if message.endswith((".", "?", "!")) else "."
+    return f"{message}{end} See `{command} --help`."
 
 
 def main() -> None:

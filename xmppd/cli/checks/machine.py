@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from typing import Final
 
 from xmppd.cli.checks.finding import Finding, error, ok, warn
 from xmppd.config import Address, Config
@@ -14,9 +15,16 @@ from xmppd.errors import UserError
 from xmppd.storage.open import schema_versions
 
 
+_OTHER_USER: Final = "run xmppd check as the user who runs the server"
+
+
 def check_data_dir(config: Config) -> Finding:
     folder = config.data_dir
-    if not folder.exists():
+    try:
+        there = folder.exists()
+    except OSError as err:  # a folder on the way that this user may not enter
+        return error("data_dir", f"{folder} cannot be looked at: {err.strerror}", _OTHER_USER)
+    if not there:
         parent = next(parent for parent in folder.parents if parent.exists())
         if not os.access(parent, os.W_OK | os.X_OK):
             return error(
@@ -73,6 +81,8 @@ def check_storage(config: Config) -> Finding:
         version, newest = schema_versions(url, config.data_dir)
     except UserError as err:
         return error("storage", str(err), "")
+    except OSError as err:
+        return error("storage", f"{url} cannot be looked at: {err.strerror}", _OTHER_USER)
     if version == 0:
         return ok("storage", f"{url} is made when it is needed")
     if version < newest:
