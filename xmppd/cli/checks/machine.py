@@ -14,7 +14,6 @@ from xmppd.control import Status
 from xmppd.errors import UserError
 from xmppd.storage.open import schema_versions
 
-
 _OTHER_USER: Final = "run xmppd check as the user who runs the server"
 
 
