@@ -189,7 +189,7 @@ class Transport:
                     flusher.begin(self)
                 return
             self._queued += len(data)
-            if self._queued > self._limits.send_buffer:
+            if len(self._backlog) + self._queued > self._limits.send_buffer:
                 self._overflow()
 
     def flush(self) -> None:
