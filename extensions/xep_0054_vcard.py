@@ -96,16 +96,15 @@ class Vcards:
         self._limit = config.max_bytes
 
     async def on_own(self, request: Request[Query], outbox: Outbox) -> Element:
-        return await self._read(request, StanzaError("item-not-found"))
+        # XEP-0054#usecases allows an empty vCard or an error; clients that want to change theirs trip over the error
+        vcard = await self._store.get(request.own.id)
+        return Element("vCard", NS) if vcard is None else from_bytes(vcard.xml)
 
     async def on_other(self, request: Request[Query], outbox: Outbox) -> Element:
         # XEP-0054#usecases: the same error for an account without vCard as for no account
-        return await self._read(request, StanzaError("service-unavailable"))
-
-    async def _read(self, request: Request[Query], error: StanzaError) -> Element:
         vcard = None if request.account is None else await self._store.get(request.account.id)
         if vcard is None:
-            raise error
+            raise StanzaError("service-unavailable")
         return from_bytes(vcard.xml)
 
     async def on_set(self, request: Request[Update], outbox: Outbox) -> None:
