@@ -16,16 +16,18 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from xmppd import ns
 from xmppd.clock import Clock, stamp
 from xmppd.errors import StanzaError
+from xmppd.jid import Jid
 from xmppd.routing.router import Router
 from xmppd.sessions.account import Account, Resource
 from xmppd.sessions.accounts import Accounts
 from xmppd.sessions.directory import Directory
-from xmppd.sessions.facts import BecameAvailable, Facts, KeptElsewhere, PriorityRaised
+from xmppd.sessions.facts import BecameAvailable, Facts, KeptElsewhere, PriorityRaised, ReachableElsewhere
 from xmppd.sessions.session import Session
 from xmppd.stanza import Message
 from xmppd.storage.interfaces import (
@@ -47,6 +49,7 @@ _CHUNK: Final = (
 _MOST_PASSING: Final = 200  # messages of one account that stand in line in memory; what comes then goes first
 _BEHIND_ALL: Final = 2**63  # no id is larger
 _DAY: Final = 86_400.0
+_RETRY: Final = 30.0  # seconds after which a storage that failed is asked again
 
 Deliver = Callable[[Message, Account, Sequence[Resource]], None]
 
@@ -71,12 +74,19 @@ def worth_keeping(message: Message) -> bool:
     return keep
 
 
+class _Kept:
+    """Stands in an account for which this node kept a message: the node where somebody comes may have looked before."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class _Giving:
     """The line of one busy account."""
 
     taker: Session
     gone: set[Session] = field(default_factory=set)  # they were the taker and did not take everything
+    discarding: bool = False  # the taker has what is being forgotten
     arrived: int = 0  # how many were stored since it began
     live: dict[int, Message] = field(default_factory=dict)  # by storage id
     passing: deque[tuple[int, Message]] = field(default_factory=deque)  # behind which id, and what
@@ -124,6 +134,7 @@ class Offline:
         facts.on(BecameAvailable, self._on_available)
         facts.on(PriorityRaised, self._on_available)
         facts.on(KeptElsewhere, self._on_kept)
+        facts.on(ReachableElsewhere, self._on_reachable)
 
     def set_delivery(self, deliver: Deliver, tell: Deliver) -> None:
         """Called once: how a message is delivered, and who is told that somebody got it, or nobody yet."""
@@ -176,6 +187,7 @@ class Offline:
             taker = _taker(account)
             if taker is None:
                 self._tell(message, account, ())
+                account.put(_Kept())
                 self._directory.tell_kept(account)
                 return
             giving = self._start(taker)
@@ -225,6 +237,11 @@ class Offline:
         elif (taker := _taker(fact.account)) is not None:
             self._start(taker)
 
+    def _on_reachable(self, fact: ReachableElsewhere) -> None:
+        if fact.account.get(_Kept) is not None:
+            fact.account.drop(_Kept)
+            self._directory.tell_kept(fact.account)
+
     def _start(self, taker: Session) -> _Giving:
         giving = self._busy[taker.account.id] = _Giving(taker)
         self._tasks.start(f"offline messages of {taker.account.jid}", self._run(giving))
@@ -244,7 +261,11 @@ class Offline:
                 giving.taker = taker
             got = (giving.taker,)
         except StorageUnavailable as err:
-            log.error("what is kept for %s waits for its next session: %s", account.jid, err)
+            log.error("what is kept for %s waits: %s", account.jid, err)
+            if (
+                not giving.discarding
+            ):  # else it would get the same ones again and again: that is for its next session
+                self._clock.call_later(_RETRY, partial(self._try_again, account.jid))
         finally:
             del self._busy[account.id]
             # It stays kept; or it was given before we were told that it is durable.
@@ -254,6 +275,12 @@ class Offline:
                 self._deliver_live(message, account)
             for session, message in giving.arrivals:
                 session.deliver(message)
+
+    def _try_again(self, jid: Jid) -> None:
+        """The storage failed while what is kept for ``jid`` was being given; who took it may still be there."""
+        account = self._accounts.peek(jid)
+        if account is not None and account.id not in self._busy and (taker := _taker(account)) is not None:
+            self._start(taker)
 
     async def _give(self, owner: int, giving: _Giving) -> bool:
         """Deliver what is kept page by page, as fast as the taker reads; False if it does not take it any more."""
@@ -274,7 +301,9 @@ class Offline:
                 after = chunk[-1].id
                 if not await taker.link.drained():
                     return False
+                giving.discarding = True
                 await self._store.discard(owner, [kept.id for kept in chunk])
+                giving.discarding = False
             if not page and giving.arrived == arrived:  # else something was stored while we looked
                 return True
         return False
