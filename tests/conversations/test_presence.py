@@ -10,7 +10,7 @@ import pytest_asyncio
 from tests.support.elsewhere import Elsewhere
 from tests.support.harness import Client, Harness
 from xmppd.jid import Jid
-from xmppd.storage.interfaces import RosterChange, RosterItem, Subscription
+from xmppd.storage.interfaces import RosterChange, RosterItem, StorageUnavailable, Subscription
 
 JULIET, ROMEO, NURSE = "juliet@capulet.lit", "romeo@montague.lit", "nurse@capulet.lit"
 ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"
@@ -217,6 +217,33 @@ async def test_a_lost_connection_says_goodbye(server: Harness) -> None:
     study.expect(gone(f"{ROMEO}/orchard", ROMEO))
     for client in (juliet, study, romeo):
         client.expect_nothing()
+
+
+@pytest.mark.parametrize("back", [False, True])
+async def test_a_goodbye_waits_for_a_storage_that_fails(
+    server: Harness, monkeypatch: pytest.MonkeyPatch, back: bool
+) -> None:
+    """Else a contact would see for ever who is not there; but not if she came back meanwhile."""
+    await sees(server, ROMEO, JULIET)
+    romeo = await server.client(f"{ROMEO}/orchard", available=True)
+    juliet = await server.client(f"{JULIET}/balcony", available=True)
+    romeo.received.clear()
+
+    async def broken(owner: int) -> None:
+        raise StorageUnavailable("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(server.stores.rosters, "load", broken)
+        server.node.core.rosters.forget(juliet.session.account)
+        await juliet.close()
+    romeo.expect_nothing()
+    if back:
+        await server.client(f"{JULIET}/balcony", available=True)
+        romeo.expect(presence(f"{JULIET}/balcony", ROMEO))
+    await server.advance(30)
+    if not back:
+        romeo.expect(gone(f"{JULIET}/balcony", ROMEO))
+    romeo.expect_nothing()
 
 
 async def test_a_resource_that_is_taken_over_goes_before_the_new_one_comes(server: Harness) -> None:

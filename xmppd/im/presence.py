@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable
+from functools import partial
+from typing import Final
 
 from xmppd import ns
 from xmppd.clock import Clock, stamp
@@ -19,8 +22,13 @@ from xmppd.sessions.directory import Directory
 from xmppd.sessions.facts import Facts, SessionGone
 from xmppd.sessions.session import Session
 from xmppd.stanza import Presence, Stanza
+from xmppd.storage.interfaces import StorageUnavailable
 from xmppd.tasks import Tasks
 from xmppd.xml.element import Element
+
+log = logging.getLogger("xmppd.im")
+
+_RETRY: Final = 30.0  # seconds after which a storage that failed is asked again
 
 
 class Presences:
@@ -155,10 +163,24 @@ class Presences:
     async def _tell_later(
         self, session: Session, presence: Presence, was_available: bool, directed: set[Jid] | None
     ) -> None:
-        known = await self._rosters.get(session.account)
-        waiting = self._tell(session, presence, known, was_available, directed)
+        try:
+            known = await self._rosters.get(session.account)
+        except StorageUnavailable as err:
+            log.error("who sees that %s is gone is not known yet: %s", session.jid, err)
+            again = partial(self._tell_later, session, presence, was_available, directed)
+            self._clock.call_later(
+                _RETRY, lambda: self._tasks.start(f"unavailable presence of {session.jid}", again())
+            )
+            return
+        waiting = self._tell(session, presence, known, was_available and not self._is_back(session), directed)
         if waiting is not None:
             await waiting
+
+    def _is_back(self, session: Session) -> bool:
+        """Whether ``session``, or what took its place meanwhile, is available: then it told so itself."""
+        account = self._broadcaster.connected(session.account.jid)
+        resource = account.resources.get(session.jid.resource or "") if account is not None else None
+        return resource is not None and resource.presence is not None
 
     def _tell(
         self,
