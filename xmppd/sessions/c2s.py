@@ -13,6 +13,7 @@ from xmppd import ns
 from xmppd.clock import Timer
 from xmppd.errors import StreamError
 from xmppd.jid import Jid, JidError
+from xmppd.logs import fields
 from xmppd.net.transport import Transport
 from xmppd.sessions.clients import ClientServer
 from xmppd.sessions.login import Login
@@ -144,7 +145,7 @@ class ClientConnection:
 
     def overflowed(self) -> None:
         # No resource-constraint (RFC 6120#4.9.3.17): it would wait behind all that the client does not read.
-        log.info("a client does not read address=%s", self._transport.address)
+        log.info("a client does not read", extra=fields(address=self._transport.address))
         self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -18,6 +18,7 @@ from xmppd.auth.sasl import Challenge, Exchange, Security, decode_base64
 from xmppd.clock import Timer
 from xmppd.errors import SaslError, StanzaError, StreamError
 from xmppd.jid import Jid
+from xmppd.logs import fields
 from xmppd.net.tls import ServerTls
 from xmppd.net.transport import Transport
 from xmppd.sessions.clients import ClientServer
@@ -240,7 +241,7 @@ class Login:
             assert self._exchange is not None
             outcome = await self._exchange.step(data)
         except SaslError as err:
-            log.info("login failed address=%s condition=%s", self._transport.address, err.condition)
+            log.info("login failed", extra=fields(address=self._transport.address, condition=err.condition))
             if negotiation.failed(err) is not None:
                 self._flush(negotiation)
                 self._transport.close()
