@@ -40,6 +40,7 @@ class Chat(ClientXMPP):  # type: ignore[misc]  # slixmpp has no types
         self._presences: dict[JID, str] = {}
         self.add_event_handler("session_start", self._on_start)
         self.add_event_handler("message", self._on_message)
+        self.add_event_handler("message_error", self._on_message)
         self.add_event_handler("presence", self._on_presence)
         self.add_event_handler("failed_all_auth", lambda _: self._failed("the login was refused"))
         self.add_event_handler("connection_failed", self._failed)
@@ -56,7 +57,8 @@ class Chat(ClientXMPP):  # type: ignore[misc]  # slixmpp has no types
     def _on_message(self, message: Message) -> None:
         late = f" (sent at {message['delay']['stamp']:%H:%M:%S} UTC)" if message["delay"]["stamp"] else ""
         if message["type"] == "error":
-            say(f"not delivered to {message['from']}: {message['error']['condition']}")
+            error = message["error"]
+            say(f"not delivered to {message['from']}: {error['condition']} {error['text']}".rstrip())
         elif message["body"]:
             say(f"{message['from'].bare}: {message['body']}{late}")
 
