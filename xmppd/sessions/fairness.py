@@ -26,12 +26,12 @@ class Fairness:
     def __init__(self, inbound: Inbound, clock: Clock) -> None:
         self._inbound = inbound
         self._clock = clock
+        self._monotonic = clock.monotonic
 
     def __call__(self, session: Session, element: Element) -> Awaitable[None] | None:
-        monotonic = self._clock.monotonic
-        began = monotonic()
+        began = self._monotonic()
         waiting = self._inbound(session, element)
-        took = monotonic() - began
+        took = self._monotonic() - began
         if waiting is None and took < _LONG_SECONDS:
             return None
         return self._rest(session, waiting, took)
