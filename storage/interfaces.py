@@ -111,7 +111,9 @@ class AccountStore(Protocol):
 
     @abstractmethod
     async def delete(self, jid: Jid) -> None:
-        """Remove the account and everything that it owns in any aggregate; ``NoSuchAccount`` if there is none."""
+        """Remove the account, everything that it owns in any aggregate, and what others approved for it in advance
+        (``RosterItem.approved``); ``NoSuchAccount`` if there is none.
+        """
 
     @abstractmethod
     async def list(

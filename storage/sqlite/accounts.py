@@ -96,6 +96,10 @@ class SqliteAccounts(AccountStore):
             for table in OWNED:
                 connection.execute(f"DELETE FROM {table} WHERE owner = ?", (owner,))  # noqa: S608 - from the list above
             connection.execute("DELETE FROM accounts WHERE id = ?", (owner,))
+            # Whoever gets the address next was approved by nobody (RFC 6121#3.4).
+            connection.execute(
+                "UPDATE roster_items SET approved = 0 WHERE contact = ? AND approved = 1", (str(jid),)
+            )
 
         await self._database.write(work)
 

@@ -128,6 +128,14 @@ async def test_deleting_takes_everything_along(stores: Stores, owner: int, other
     assert await stores.offline.count(other) == 1
 
 
+async def test_what_was_approved_for_a_deleted_account_is_not_for_who_gets_its_address(
+    stores: Stores, owner: int, other: int
+) -> None:
+    await stores.rosters.update([put(other, RosterItem(JULIET, name="Juliet", approved=True))])
+    await stores.accounts.delete(JULIET)
+    assert (await stores.rosters.load(other)).items == {JULIET: RosterItem(JULIET, name="Juliet")}
+
+
 async def test_the_id_of_a_deleted_account_is_never_used_again(stores: Stores) -> None:
     ids = []
     for _ in range(5):

@@ -42,6 +42,9 @@ CREATE TABLE roster_items (
     PRIMARY KEY (owner, contact)
 ) STRICT, WITHOUT ROWID;
 
+-- Few: approvals that were not used yet. They end with the account that they are for.
+CREATE INDEX roster_approvals ON roster_items (contact) WHERE approved = 1;
+
 CREATE TABLE blocked (
     owner INTEGER NOT NULL,
     jid TEXT NOT NULL,
