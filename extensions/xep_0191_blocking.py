@@ -153,6 +153,8 @@ class Blocking:
         to = stanza.to
         if blocked is None or to is None or not blocked.covers(to) or to.bare == sender.jid:
             return PASS
+        if to.local is None and to.domain == sender.jid.domain:
+            return PASS  # whoever blocks the own server still has to reach it, to unblock it for one
         # XEP-0191#block
         return Bounce(
             StanzaError("not-acceptable", "you have blocked them", type="cancel", extra=("blocked", ERRORS))

@@ -373,3 +373,14 @@ async def test_nothing_is_kept_in_memory_for_who_blocks_nobody(server: Harness) 
     assert account.get(Blocked) is not None
     await command(juliet, "unblock", ROMEO)
     assert account.get(Blocked) is None
+
+
+async def test_whoever_blocks_the_own_server_can_still_talk_to_it() -> None:
+    async with Harness("capulet.lit") as server:
+        juliet = await server.client("juliet@capulet.lit/balcony")
+        await juliet.send(
+            "<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='capulet.lit'/></block></iq>"
+        )
+        juliet.received.clear()
+        await juliet.send("<iq type='get' to='capulet.lit' id='p'><ping xmlns='urn:xmpp:ping'/></iq>")
+        juliet.expect("<iq type='result' from='capulet.lit' to='juliet@capulet.lit/balcony' id='p'/>")
