@@ -140,7 +140,7 @@ async def build(
         requests=limits.subscription_requests,
     )
     last_seen = LastSeenKeeper(stores.accounts, clock, tasks)
-    broadcaster = Broadcaster(accounts, router, pipeline)
+    broadcaster = Broadcaster(accounts, directory, router, pipeline)
     subscribing = Subscribing(
         accounts,
         router,
@@ -163,6 +163,7 @@ async def build(
         tasks,
         facts,
         directed=limits.directed_presences,
+        most_bytes=limits.presence_bytes,
     )
     RosterRequests(
         rosters,
@@ -291,7 +292,7 @@ def client_limits(config: Config) -> ClientLimits:
     member = ParserLimits(
         stanza_bytes=limits.stanza_bytes or _UNBOUNDED,
         tag_bytes=limits.tag_bytes or _UNBOUNDED,
-        depth=limits.stanza_depth or _UNBOUNDED,
+        depth=limits.stanza_depth or _MOST_DEPTH,
         attributes=limits.stanza_attributes or _UNBOUNDED,
     )
     stranger_bytes = limits.unauthenticated_bytes or _UNBOUNDED
@@ -315,3 +316,4 @@ def client_limits(config: Config) -> ClientLimits:
 
 
 _UNBOUNDED = 2**62
+_MOST_DEPTH = 400  # elements are written by recursion

@@ -630,3 +630,27 @@ async def test_a_broadcast_loads_no_account_that_is_not_there(
     await juliet.send("<presence/><presence><show>away</show></presence><presence type='unavailable'/>")
     assert loaded == []
     assert looked == [5], "one query for all who are not there"
+
+
+async def test_a_presence_that_is_too_large_is_shown_to_nobody() -> None:
+    async with Harness("capulet.lit", toml="[limits]\npresence_bytes = 1024") as server:
+        juliet = await server.client("juliet@capulet.lit/balcony")
+        await juliet.send(f"<presence id='1'><status>{'x' * 1024}</status></presence>")
+        juliet.expect(
+            "<presence type='error' from='juliet@capulet.lit' to='juliet@capulet.lit/balcony' id='1'>"
+            "<error type='modify'><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
+            "<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>*</text></error></presence>"
+        )
+        juliet.expect_nothing()
+        assert juliet.session.presence is None
+
+
+async def test_of_presence_that_still_waits_when_its_sender_is_gone_the_newest_is_shown() -> None:
+    async with Harness("capulet.lit") as server:
+        other = await server.client("juliet@capulet.lit/chamber", available=True)
+        juliet = await server.client("juliet@capulet.lit/balcony")
+        ask = "<iq type='get' id='q'><query xmlns='jabber:iq:roster'/></iq>"  # takes a while
+        juliet.send_nowait(ask + "<presence><show>away</show></presence>" * 500)
+        await juliet.close()
+        shown = [stanza for stanza in other.received if stanza.get("from") == "juliet@capulet.lit/balcony"]
+        assert [stanza.get("type") for stanza in shown] == [None, "unavailable"]

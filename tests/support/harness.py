@@ -99,7 +99,10 @@ class Harness:
             await self._close()
 
     async def _close(self) -> None:
-        failures = [node.core.tasks.failures + node.core.inbound.failures for node in self.nodes]
+        failures = [
+            node.core.tasks.failures + node.core.inbound.failures + node.core.facts.failures
+            for node in self.nodes
+        ]
         for node in self.nodes:
             await node.aclose()
         await self.stores.close()

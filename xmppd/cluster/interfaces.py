@@ -130,6 +130,12 @@ class Registry(Protocol):
         """All resources of ``account`` (bare); from now on ``node`` hears of changes."""
 
     @abstractmethod
+    def may_know(self, account: Jid) -> bool:
+        """Whether ``account`` (bare) may have resources, on whatever node; True where it takes a question to find
+        out. Costs next to nothing: it is asked of each contact who is not in memory.
+        """
+
+    @abstractmethod
     def release(self, account: Jid, node: str) -> None:
         """``node`` has forgotten ``account`` and need not hear of it any more."""
 

@@ -68,6 +68,9 @@ class LocalRegistry(Registry):
         self._interested.setdefault(account, set()).add(node)
         return tuple(self._entries.get(account, {}).values())
 
+    def may_know(self, account: Jid) -> bool:
+        return account in self._entries
+
     def release(self, account: Jid, node: str) -> None:
         interested = self._interested.get(account)
         if interested is not None:

@@ -27,7 +27,11 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bound(64 * _MIB, "Largest element of a client that is not logged in.", least=10_000),
     ] = 16_384
     tag_bytes: Annotated[int, bound(_MIB, "Largest single tag, attributes included.", least=4_096)] = 32_768
-    stanza_depth: Annotated[int, bound(10_000, "Deepest nesting of elements in a stanza.", least=8)] = 64
+    presence_bytes: Annotated[
+        int,
+        bound(_MIB, "Largest presence of a client; it is copied once for each contact.", least=1_024),
+    ] = 16_384
+    stanza_depth: Annotated[int, bound(400, "Deepest nesting of elements in a stanza; 0: 400.", least=8)] = 64
     stanza_attributes: Annotated[int, bound(10_000, "Most attributes of one element.", least=16)] = 128
     send_buffer_bytes: Annotated[
         int,

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from xmppd.errors import StanzaError
-from xmppd.im.offline import Offline, not_kept, worth_keeping
+from xmppd.im.offline import Offline, worth_keeping
 from xmppd.routing.router import Waiting
 from xmppd.sessions.account import Account, Resource
 from xmppd.sessions.session import Session
@@ -106,6 +106,5 @@ class Messages:
     def _keep(self, message: Message, account: Account) -> Awaitable[None] | None:
         if worth_keeping(message):
             return self._offline.keep(message, account)
-        if (error := not_kept(message)) is not None:
-            raise error
+        # Nobody is told that it is lost (XEP-0334#no-store): any answer would show strangers whether somebody is there.
         return None

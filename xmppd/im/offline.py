@@ -273,7 +273,20 @@ class Offline:
                 self._tell(message, account, got)
             for _, message in giving.passing:
                 self._deliver_live(message, account)
-            for session, message in giving.arrivals:
+            stays = (
+                not got and not account.reachable()
+            )  # where somebody else is, they have a copy of their own
+            if giving.arrivals:
+                self._tasks.start(
+                    f"what came for {account.jid}", self._arrive(giving.arrivals, account.jid, stays)
+                )
+
+    async def _arrive(self, arrivals: Sequence[tuple[Session, Message]], account: Jid, stays: bool) -> None:
+        """Deliver what other nodes sent; where what is before it ``stays`` kept, let it go the way of new messages."""
+        for session, message in arrivals:
+            if message.to == account and (stays or not _can_take(session)):
+                await self._router.send(message)
+            else:
                 session.deliver(message)
 
     def _try_again(self, jid: Jid) -> None:
@@ -325,16 +338,6 @@ class Offline:
         resources = account.reachable() if named is None else (named,)
         if resources:
             self._deliver(message, account, resources)
-        elif (error := not_kept(message)) is not None:
-            self._tasks.start(f"bounce to {message.sender}", self._router.bounce(message, error))
-
-
-def not_kept(message: Message) -> StanzaError | None:
-    """What the sender of ``message`` is told, which is not worth keeping and came when nobody was there."""
-    if message.type not in _KEPT_TYPES or message.child("body") is None:
-        return None
-    # XEP-0334#no-store: it may not be kept, and its sender should know that nobody got it
-    return StanzaError("recipient-unavailable", "nobody is there, and the message must not be stored")
 
 
 def _nowhere(message: Message, account: Account, resources: Sequence[Resource]) -> None:

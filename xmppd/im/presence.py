@@ -48,8 +48,11 @@ class Presences:
         facts: Facts,
         *,
         directed: int,
+        most_bytes: int,
     ) -> None:
-        """``directed``: to how many addresses outside the roster one session may show itself (0: any number)."""
+        """``directed``: to how many addresses outside the roster one session may show itself. ``most_bytes``: how
+        large a client's presence may be. 0: no bound.
+        """
         self._directory = directory
         self._router = router
         self._rosters = rosters
@@ -60,6 +63,7 @@ class Presences:
         self._clock = clock
         self._tasks = tasks
         self._directed = directed
+        self._most_bytes = most_bytes
         facts.on(SessionGone, self._on_gone)
 
     # What a client sends
@@ -67,6 +71,8 @@ class Presences:
     def send(self, session: Session, presence: Presence) -> Waiting:
         """See ``PresenceSender``."""
         type = presence.type
+        if self._most_bytes and len(presence.wire()) > self._most_bytes:
+            raise StanzaError("policy-violation", f"a presence has at most {self._most_bytes} bytes here")
         if type in KINDS:
             if presence.to is None:
                 raise StanzaError("bad-request", f"whom is this {type} for? it has no 'to'")

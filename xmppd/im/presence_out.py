@@ -16,24 +16,30 @@ from xmppd.routing.pipeline import Pipeline
 from xmppd.routing.router import Router, Waiting
 from xmppd.sessions.account import Account
 from xmppd.sessions.accounts import Accounts
+from xmppd.sessions.directory import Directory
 from xmppd.stanza import Presence
 
 
 class Broadcaster:
     """Each method passes the stages of both sides, so that nobody hears of, or from, whom they block."""
 
-    def __init__(self, accounts: Accounts, router: Router, pipeline: Pipeline) -> None:
+    def __init__(self, accounts: Accounts, directory: Directory, router: Router, pipeline: Pipeline) -> None:
         self._accounts = accounts
+        self._directory = directory
         self._router = router
         self._pipeline = pipeline
 
     def connected(self, contact: Jid) -> Account | None:
-        """The account ``contact`` (bare) if it may have connected resources; its resources are complete.
-
-        An account has resources on this node only while it is in memory, and one node has no others. A cluster asks
-        its registry here.
+        """The account ``contact`` (bare) if it is in memory, as it is while it has resources on this node; its
+        resources are complete.
         """
         return self._accounts.peek(contact)
+
+    def has_to_be_sent(self, contact: Jid) -> bool:
+        """Whether what is for ``contact``, which is not in memory, takes the way over the router: it is on another
+        server, or may have resources on another node.
+        """
+        return not self._router.is_local(contact) or self._directory.may_be_elsewhere(contact)
 
     def outgoing(self, presence: Presence, sender: Account) -> Presence | None:
         """What the stages of ``sender`` leave of ``presence``; a bounce is as nothing, since no client sent it."""
@@ -57,7 +63,7 @@ class Broadcaster:
         for contact in contacts:
             recipient = connected(contact)
             if recipient is None:
-                if not self._router.is_local(contact):
+                if self.has_to_be_sent(contact):
                     elsewhere.append(presence.with_to(contact))
             elif recipient.resources:
                 copy = outgoing(presence.with_to(contact), account)
@@ -104,10 +110,10 @@ class Broadcaster:
         copy = self.outgoing(presence.with_to(contact), account)
         if copy is None:
             return
-        if not self._router.is_local(contact):
-            outbox.send(copy)
-        elif (recipient := self.connected(contact)) is not None:
+        if (recipient := self.connected(contact)) is not None:
             outbox.call(partial(self.deliver, copy, recipient))
+        elif self.has_to_be_sent(contact):
+            outbox.send(copy)
 
 
 def unavailable(sender: Jid) -> Presence:

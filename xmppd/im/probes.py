@@ -50,10 +50,13 @@ class Probes:
             if recipient is not None and recipient.available():
                 if self._broadcaster.incoming(probe, recipient) is not None:
                     self._show(session, recipient)
-            elif self._router.is_local(contact):
-                away.append(contact)
-            else:
+            elif not self._router.is_local(contact):
                 elsewhere.append(probe)
+            elif recipient is None and self._broadcaster.has_to_be_sent(contact):
+                # on another node; the answer is for this resource alone
+                elsewhere.append(Presence(type="probe", sender=session.jid, to=contact))
+            else:
+                away.append(contact)
         return self._ask(session, away, elsewhere) if away or elsewhere else None
 
     def _remind(self, session: Session, item: RosterItem) -> None:

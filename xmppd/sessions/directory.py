@@ -33,6 +33,7 @@ from xmppd.sessions.facts import (
     Facts,
     KeptElsewhere,
     PriorityRaised,
+    ReachableElsewhere,
     RosterChanged,
     SessionBound,
     SessionGone,
@@ -249,6 +250,10 @@ class Directory:
         for node in sorted(nodes):
             self._bus.send(node, Kept(account.jid))
 
+    def may_be_elsewhere(self, account: Jid) -> bool:
+        """Whether ``account`` (bare), which is not in memory here, may have resources on other nodes."""
+        return self._registry.may_know(account)
+
     # What other nodes tell
 
     async def _load_resources(self, account: Account) -> None:
@@ -261,12 +266,14 @@ class Directory:
         of its predecessor may come late.
         """
         name = entry.jid.resource
-        if (
-            name is not None
-            and entry.node != self.node
-            and not isinstance(account.resources.get(name), Session)
+        known = account.resources.get(name or "")
+        if name is None or entry.node == self.node or isinstance(known, Session):
+            return
+        account.resources[name] = RemoteResource(entry, self._bus)
+        if _can_get_messages(entry) and not (
+            isinstance(known, RemoteResource) and _can_get_messages(known.entry)
         ):
-            account.resources[name] = RemoteResource(entry, self._bus)
+            self._facts.tell(ReachableElsewhere(account))
 
     def _release(self, account: Jid) -> None:
         self._registry.release(account, self.node)
@@ -326,3 +333,7 @@ class Directory:
         account = self._accounts.peek(jid.bare)
         resource = account.resources.get(jid.resource or "") if account is not None else None
         return resource if isinstance(resource, Session) else None
+
+
+def _can_get_messages(entry: ResourceEntry) -> bool:
+    return entry.presence is not None and entry.priority >= 0

@@ -90,6 +90,13 @@ class KeptElsewhere:
     account: Account
 
 
+@dataclass(frozen=True, slots=True)
+class ReachableElsewhere:
+    """A resource of ``account`` on another node can get messages; before, it was not there or did not want them."""
+
+    account: Account
+
+
 F = TypeVar("F")
 
 
@@ -98,6 +105,7 @@ class Facts:
 
     def __init__(self) -> None:
         self._listeners: dict[type[Any], list[Callable[[Any], None]]] = {}
+        self.failures = 0
 
     def on(self, kind: type[F], listener: Callable[[F], None]) -> None:
         self._listeners.setdefault(kind, []).append(listener)
@@ -107,4 +115,5 @@ class Facts:
             try:
                 listener(fact)
             except Exception:
+                self.failures += 1
                 log.exception("a listener failed on %s", type(fact).__name__)

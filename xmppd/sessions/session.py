@@ -135,12 +135,10 @@ class Session:
         self.receive(element)
 
     async def _drain(self, waiting: Awaitable[None]) -> None:
-        queue = self._queue
-        assert queue is not None
         try:
             await waiting
-            while queue:
-                more = self._inbound(self, queue.popleft())
+            while self._queue:
+                more = self._inbound(self, self._queue.popleft())
                 if more is not None:
                     await more
         finally:
@@ -154,6 +152,9 @@ class Session:
     def finish(self, last: Callable[[], Awaitable[None] | None]) -> None:
         """The client is gone: call ``last`` once everything that it sent has been handled."""
         if self._queue is not None:
+            # Of presence that nobody has heard of yet the newest will do: a flood of it would keep its sender online.
+            newest = next(filter(_shows, reversed(self._queue)), None)
+            self._queue = deque(each for each in self._queue if each is newest or not _shows(each))
             self._after = last
         elif (waiting := last()) is not None:
             self._tasks.start(f"end of session {self.jid}", _ended(waiting))
@@ -178,6 +179,11 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.jid}>"
+
+
+def _shows(element: Element) -> bool:
+    """Whether ``element`` is the available presence of a client to all its contacts."""
+    return element.name == "presence" and "type" not in element.attrs and "to" not in element.attrs
 
 
 async def _ended(waiting: Awaitable[None]) -> None:
