@@ -18,6 +18,7 @@ from xmppd.xml.element import Element
 
 _LONG_SECONDS: Final = 0.003  # an ordinary stanza takes 0.03 ms
 _REST: Final = 4  # times as long as it worked: one client alone takes no more than a fifth of a core
+_LONGEST_REST: Final = 2.0  # seconds: it was not the client that worked for so long, but the machine that slept
 
 
 class Fairness:
@@ -41,7 +42,7 @@ class Fairness:
             took += await _worked(waiting, self._clock)
         if took >= _LONG_SECONDS and not session.over:
             rested = asyncio.Event()
-            timer = self._clock.call_later(took * _REST, rested.set)
+            timer = self._clock.call_later(min(took * _REST, _LONGEST_REST), rested.set)
             try:
                 await rested.wait()
             finally:
