@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -262,9 +262,8 @@ class Offline:
             got = (giving.taker,)
         except StorageUnavailable as err:
             log.error("what is kept for %s waits: %s", account.jid, err)
-            if (
-                not giving.discarding
-            ):  # else it would get the same ones again and again: that is for its next session
+            # Else it would get the same ones again and again: that is for its next session.
+            if not giving.discarding:
                 self._clock.call_later(_RETRY, partial(self._try_again, account.jid))
         finally:
             del self._busy[account.id]
@@ -273,21 +272,23 @@ class Offline:
                 self._tell(message, account, got)
             for _, message in giving.passing:
                 self._deliver_live(message, account)
-            stays = (
-                not got and not account.reachable()
-            )  # where somebody else is, they have a copy of their own
-            if giving.arrivals:
-                self._tasks.start(
-                    f"what came for {account.jid}", self._arrive(giving.arrivals, account.jid, stays)
-                )
+            # Where somebody else is reachable, they got a copy of their own.
+            self._arrive(giving.arrivals, account, stays=not got and not account.reachable())
 
-    async def _arrive(self, arrivals: Sequence[tuple[Session, Message]], account: Jid, stays: bool) -> None:
+    def _arrive(self, arrivals: Iterable[tuple[Session, Message]], account: Account, *, stays: bool) -> None:
         """Deliver what other nodes sent; where what is before it ``stays`` kept, let it go the way of new messages."""
+        late: list[Message] = []
         for session, message in arrivals:
-            if message.to == account and (stays or not _can_take(session)):
-                await self._router.send(message)
+            if message.to == account.jid and (stays or not _can_take(session)):
+                late.append(message)
             else:
                 session.deliver(message)
+        if late:
+            self._tasks.start(f"what came for {account.jid} meanwhile", self._send(late))
+
+    async def _send(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            await self._router.send(message)
 
     def _try_again(self, jid: Jid) -> None:
         """The storage failed while what is kept for ``jid`` was being given; who took it may still be there."""
@@ -303,9 +304,8 @@ class Offline:
             arrived = giving.arrived
             page = await self._store.load(owner, now=self._clock.now(), after=after, limit=_PAGE)
             if page and giving.storing:
-                await asyncio.wait(
-                    tuple(giving.storing)
-                )  # what the page holds may be known only then as live
+                # What the page holds may be known only then as live.
+                await asyncio.wait(tuple(giving.storing))
             for chunk in _chunks(page):
                 if not _can_take(taker):
                     return False
