@@ -13,13 +13,14 @@ import msgspec
 from msgspec import Meta
 
 from xmppd import ns
-from xmppd.auth.throttle import Buckets, ThrottleConfig, network_of
+from xmppd.auth.throttle import Buckets, ThrottleConfig
 from xmppd.config.values import bound
 from xmppd.errors import StanzaError
 from xmppd.extension import Core, Extension, Setup
 from xmppd.extensions.xep_0077_registration.query import NS, Submission, blank, keys_of
 from xmppd.jid import Jid, JidError, prepare_local
 from xmppd.logs import fields
+from xmppd.networks import network_of
 from xmppd.sessions.offers import StreamInfo
 from xmppd.storage.interfaces import AccountExists, StorageUnavailable
 from xmppd.xml.element import Element

@@ -18,12 +18,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 from math import ceil
 
 from xmppd.clock import Clock
 from xmppd.errors import SaslError
+from xmppd.networks import network_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,17 +122,3 @@ class Buckets:
 
     def __len__(self) -> int:
         return len(self._levels)
-
-
-@lru_cache(maxsize=4096)  # an address is looked at several times in each login
-def network_of(address: str) -> str:
-    """What counts as one address: IPv4 as it is, IPv6 by the /64 that one user has at least."""
-    try:
-        ip = ip_address(address.partition("%")[0])  # fe80::1%eth0
-    except ValueError:
-        return address  # a Unix socket, or a test
-    if isinstance(ip, IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return str(ip.ipv4_mapped)
-        return str(IPv6Address(int(ip) >> 64 << 64))
-    return str(ip)

@@ -14,6 +14,7 @@ from typing import Final
 from xmppd.errors import UserError
 from xmppd.net import proxy
 from xmppd.net.transport import Flusher, Transport, TransportLimits
+from xmppd.networks import network_of
 
 log = logging.getLogger("xmppd.net")
 
@@ -33,7 +34,7 @@ class ConnectionCounter:
         self.refused = 0
 
     def acquire(self, address: str, limit: int) -> bool:
-        key = _group(address)
+        key = network_of(address)
         held = self._held.get(key, 0)
         if limit and held >= limit:
             self.refused += 1
@@ -42,21 +43,12 @@ class ConnectionCounter:
         return True
 
     def release(self, address: str) -> None:
-        key = _group(address)
+        key = network_of(address)
         held = self._held.get(key, 0) - 1
         if held > 0:
             self._held[key] = held
         else:
             self._held.pop(key, None)
-
-
-def _group(address: str) -> str:
-    """Who a human behind ``address`` is taken to be: the address itself, or its /64 (anybody has 2^64 IPv6
-    addresses).
-    """
-    if ":" not in address:
-        return address
-    return str(ipaddress.IPv6Network((address.partition("%")[0], 64), strict=False))
 
 
 class Listener:
