@@ -14,7 +14,7 @@ from tests.support.kept import HeldBack
 from xmppd.errors import StanzaError, StreamError
 from xmppd.jid import Jid
 from xmppd.sessions.session import Session
-from xmppd.storage.interfaces import RosterChange, RosterItem, Subscription
+from xmppd.storage.interfaces import Roster, RosterChange, RosterItem, Subscription
 
 JULIET, ROMEO = "juliet@capulet.lit", "romeo@montague.lit"
 
@@ -110,6 +110,31 @@ async def test_what_the_older_one_sent_before_still_counts_but_it_is_not_there_a
         for client in (new, romeo, nurse):
             await client.close()
         await nothing_is_left(server)
+
+
+async def test_an_older_one_whose_presence_waits_for_its_roster_does_not_come_back(
+    server: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await befriend(server)
+    romeo = await server.client(f"{ROMEO}/garden", available=True)
+    rosters, gate = server.stores.rosters, asyncio.Event()
+    load = rosters.load
+
+    async def slow(owner: int) -> Roster:
+        await gate.wait()
+        return await load(owner)
+
+    monkeypatch.setattr(rosters, "load", slow)
+    old = await server.client(f"{JULIET}/balcony")
+    romeo.received.clear()
+    old.send_nowait("<presence/>")
+    await server.pass_by()
+    new = await server.client(f"{JULIET}/balcony")
+    gate.set()
+    await server.settle()
+    romeo.expect_nothing()
+    assert old.session.presence is None
+    assert new.session.presence is None
 
 
 async def test_the_older_one_may_end_in_any_order(server: Harness) -> None:

@@ -487,6 +487,15 @@ async def test_a_new_password_ends_the_sessions_on_all_nodes(server: Harness) ->
         clients = [await server.client(f"{JULIET}/{node}", node=node) for node in (0, 1)]
 
 
+async def test_a_new_password_ends_sessions_of_which_the_administered_node_knew_nothing(
+    server: Harness,
+) -> None:
+    juliet = await server.client(f"{JULIET}/balcony", node=1)
+    await server.nodes[0].administration.set_credentials(Jid.parse(JULIET), {})
+    await server.settle()
+    assert juliet.error is not None
+
+
 async def test_a_deleted_account_is_gone_on_all_nodes(server: Harness) -> None:
     await befriend(server)
     juliet = await server.client(f"{JULIET}/balcony", node=1, available=True)
@@ -514,3 +523,6 @@ async def test_a_node_that_leaves_hears_nothing_more(server: Harness) -> None:
     server.nodes[1].core.directory.close()
     await juliet.send(say(2, ROMEO))
     assert await server.stores.offline.count(await server.account(ROMEO)) == 1
+    ghost = await server.client(f"{ROMEO}/ghost", node=1)
+    await juliet.send(say(3, str(ghost.jid)))
+    assert texts(ghost) == []

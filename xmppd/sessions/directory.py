@@ -325,7 +325,6 @@ class Directory:
         """The name belongs to a session on another node now, which ``Changed`` will tell of."""
         session = self._local(jid)
         if session is not None and self._sessions[session] == connection:
-            session.account.resources.pop(jid.resource or "", None)
             session.link.fail(StreamError("conflict", _CONFLICT))
             self.end(session)
 
