@@ -18,7 +18,9 @@ from xmppd.xml.element import Element
 
 _LONG_SECONDS: Final = 0.003  # an ordinary stanza takes 0.03 ms
 _REST: Final = 4  # times as long as it worked: one client alone takes no more than a fifth of a core
-_LONGEST_REST: Final = 2.0  # seconds: it was not the client that worked for so long, but the machine that slept
+_LONGEST_REST: Final = (
+    2.0  # seconds: it was not the client that worked for so long, but the machine that slept
+)
 
 
 class Fairness:
