@@ -22,7 +22,13 @@ def known() -> tuple[Extension[Any], ...]:
     """Every extension; ``ConfigError`` where two have one name, or a package brings something else."""
     found = {extension.name: extension for extension in EXTENSIONS}
     for entry in entry_points(group=_GROUP):
-        extension = entry.load()
+        try:
+            extension = entry.load()
+        except (ImportError, AttributeError, SyntaxError) as err:
+            raise ConfigError(
+                f"the extension {entry.name} = {entry.value} cannot be loaded: {type(err).__name__}: {err}; "
+                "mend or uninstall its package"
+            ) from err
         if not isinstance(extension, Extension):
             raise ConfigError(
                 f"the entry point {entry.name} = {entry.value} is no extension; uninstall its package"
