@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import getpass
 import sys
 from datetime import UTC, datetime, timedelta
@@ -32,7 +33,7 @@ class Chat(ClientXMPP):  # type: ignore[misc]  # slixmpp has no types
     def __init__(self, me: str, password: str, peer: str) -> None:
         super().__init__(me, password)
         self.peer = JID(peer)
-        self.ready = asyncio.Event()
+        self.settled = asyncio.Event()  # whether we are in
         self.trouble = "no answer"
         self.enable_plaintext = self.enable_direct_tls = False  # STARTTLS and nothing else
         for plugin in ("xep_0012", "xep_0199", "xep_0203"):  # last activity, ping, delayed delivery
@@ -42,17 +43,22 @@ class Chat(ClientXMPP):  # type: ignore[misc]  # slixmpp has no types
         self.add_event_handler("message", self._on_message)
         self.add_event_handler("message_error", self._on_message)
         self.add_event_handler("presence", self._on_presence)
-        self.add_event_handler("failed_all_auth", lambda _: self._failed("the login was refused"))
+        self.add_event_handler("failed_all_auth", self._refused)
         self.add_event_handler("connection_failed", self._failed)
 
     def _failed(self, reason: object) -> None:
         self.trouble = str(reason)
 
+    def _refused(self, _: object) -> None:
+        self.trouble = "the login was refused"
+        self.settled.set()
+
     async def _on_start(self, _: object) -> None:
         await self.get_roster()
         self.send_presence()
         say(f"logged in as {self.boundjid.bare} over {self.socket.version()}")
-        self.ready.set()
+        self.trouble = ""
+        self.settled.set()
 
     def _on_message(self, message: Message) -> None:
         late = f" (sent at {message['delay']['stamp']:%H:%M:%S} UTC)" if message["delay"]["stamp"] else ""
@@ -122,10 +128,11 @@ async def main() -> None:
     host, _, port = (arguments.server or "").rpartition(":")
     chat.connect(*((host, int(port)) if host else ()))
     try:
-        await asyncio.wait_for(chat.ready.wait(), 10)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(chat.settled.wait(), 10)
+        if chat.trouble:
+            sys.exit(f"not logged in: {chat.trouble}")
         await talk(chat)
-    except TimeoutError:
-        sys.exit(f"not logged in: {chat.trouble}")
     finally:
         await chat.disconnect()
 
