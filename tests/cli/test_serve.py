@@ -127,6 +127,16 @@ def test_sighup_reloads_the_configuration(site: Path, server: ServerProcess) -> 
     assert server.stop().status == 0
 
 
+def test_a_second_sigterm_does_not_cut_the_end_short(site: Path, server: ServerProcess) -> None:
+    server.ready()
+    for _ in range(3):
+        server.process.send_signal(signal.SIGTERM)
+    ended = server.stop()
+    assert ended.status == 0
+    assert " stopped\n" in ended.err
+    assert not list((site / "data").glob("*-wal"))
+
+
 def test_sighup_reloads_bounds_on_connections(site: Path, server: ServerProcess) -> None:
     found = re.search(r" c2s=127\.0\.0\.1:(\d+)", server.ready())
     assert found is not None

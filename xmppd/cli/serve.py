@@ -122,7 +122,7 @@ async def run_node(run: Run, config: Config, load: Callable[[], Config]) -> None
             tell_systemd("READY=1")
         tell_systemd("STOPPING=1")
         log.info("stopping", extra=fields(signal=received.name))
-        signals.close()  # a second Ctrl-C ends it at once
+        signals.let_go(signal.SIGINT)  # a second Ctrl-C ends it at once; a second SIGTERM changes nothing
     log.info("stopped")
 
 
@@ -139,9 +139,14 @@ class _Signals:
     async def next(self) -> signal.Signals:
         return await self._queue.get()
 
+    def let_go(self, handled: signal.Signals) -> None:
+        """From now on ``handled`` does what it does to any program."""
+        self._handled.remove(handled)
+        self._loop.remove_signal_handler(handled)
+
     def close(self) -> None:
-        while self._handled:
-            self._loop.remove_signal_handler(self._handled.pop())
+        for handled in tuple(self._handled):
+            self.let_go(handled)
 
 
 async def _reload(server: Server, load: Callable[[], Config]) -> None:

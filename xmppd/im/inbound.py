@@ -12,6 +12,7 @@ from xmppd import ns
 from xmppd import stanza as stanzas
 from xmppd.errors import StanzaError
 from xmppd.jid import Jid, JidError
+from xmppd.logs import fields
 from xmppd.routing.pipeline import Pipeline
 from xmppd.routing.router import Router, Waiting
 from xmppd.sessions.session import Session
@@ -122,7 +123,9 @@ class ClientStanzas:
             )
         else:
             self.failures += 1
-            log.error("a stanza of %s (id %r) failed", session.jid, element.attrs.get("id"), exc_info=err)
+            log.error(
+                "a stanza failed", exc_info=err, extra=fields(session=session.jid, id=element.attrs.get("id"))
+            )
             error = StanzaError("internal-server-error")
         if element.attrs.get("type") in ("error", "result"):
             return  # RFC 6120#8.3.1
