@@ -14,6 +14,7 @@ from tests.support.harness import Client, Harness
 from xmppd.errors import StanzaError
 from xmppd.extension import Extension, NoOptions, Setup
 from xmppd.extensions.table import EXTENSIONS
+from xmppd.logs import fields
 from xmppd.routing.iq import At, Name, Request
 from xmppd.routing.outbox import Outbox
 from xmppd.stanza import Message
@@ -271,7 +272,8 @@ async def test_a_handler_with_a_bug_is_an_internal_error_and_the_stream_lives_on
     assert juliet.error is None
     inbound = server.node.core.inbound
     assert inbound.failures == 1
-    assert "(id '1') failed" in caplog.text
+    record = next(record for record in caplog.records if record.getMessage() == "a stanza failed")
+    assert fields(session=juliet.jid, id="1").items() <= vars(record).items()
     assert "a bug" in caplog.text
     inbound.failures = 0  # or the harness takes it for one
 
