@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import csv
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from xmppd.accounts import PAGE, AccountDetails
+from xmppd.accounts import PAGE, AccountDetails, Accounts
 from xmppd.auth.scram import make_credentials
 from xmppd.cli import importing
 from xmppd.cli.backend import open_accounts, with_accounts
@@ -21,7 +21,7 @@ from xmppd.clock import stamp
 from xmppd.config import Config
 from xmppd.jid import Jid, JidError
 from xmppd.logs import one_line
-from xmppd.storage.interfaces import AccountRecord
+from xmppd.storage.interfaces import AccountRecord, Credentials
 
 
 def account_address(text: str) -> Jid:
@@ -75,9 +75,9 @@ def add(
 ) -> None:
     """Create an account. Without a password on the command line it is asked for."""
     run = Run.of(context, config, json)
-    settings = run.config()
-    keys = make_credentials(read_password(password, password_stdin, jid), settings.auth.scram_iterations)
-    with_accounts(settings, lambda accounts: accounts.create_many([(jid, keys)]))
+    _store_keys(
+        run, jid, password, password_stdin, lambda accounts, keys: accounts.create_many([(jid, keys)])
+    )
     run.answer({"jid": str(jid), "created": True}, f"created {jid}")
 
 
@@ -91,9 +91,9 @@ def passwd(
 ) -> None:
     """Set a new password and end the account's sessions."""
     run = Run.of(context, config, json)
-    settings = run.config()
-    keys = make_credentials(read_password(password, password_stdin, jid), settings.auth.scram_iterations)
-    with_accounts(settings, lambda accounts: accounts.set_credentials(jid, keys))
+    _store_keys(
+        run, jid, password, password_stdin, lambda accounts, keys: accounts.set_credentials(jid, keys)
+    )
     run.answer({"jid": str(jid), "changed": True}, f"changed the password of {jid}")
 
 
@@ -175,6 +175,19 @@ def import_csv(
     run.answer(summary.as_json(), summary.as_text())
     if summary.failed:
         raise typer.Exit(1)
+
+
+def _store_keys(
+    run: Run,
+    jid: Jid,
+    password: str | None,
+    from_stdin: bool,
+    store: Callable[[Accounts, Credentials], Awaitable[None]],
+) -> None:
+    """``store`` the keys of the password that was given, or is asked for now."""
+    settings = run.config()
+    keys = make_credentials(read_password(password, from_stdin, jid), settings.auth.scram_iterations)
+    with_accounts(settings, lambda accounts: store(accounts, keys))
 
 
 def account_json(account: AccountRecord) -> dict[str, Any]:
