@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Generator
 from typing import Any, Final
 
 from xmppd.clock import Clock
+from xmppd.routing.ticket import Ticket
 from xmppd.sessions.session import Inbound, Session
 from xmppd.xml.element import Element
 
@@ -35,8 +36,8 @@ class Fairness:
         began = self._monotonic()
         waiting = self._inbound(session, element)
         took = self._monotonic() - began
-        if waiting is None and took < _LONG_SECONDS:
-            return None
+        if took < _LONG_SECONDS and (waiting is None or type(waiting) is Ticket):
+            return waiting
         return self._rest(session, waiting, took)
 
     async def _rest(self, session: Session, waiting: Awaitable[None] | None, took: float) -> None:

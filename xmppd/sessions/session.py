@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from xmppd.errors import StreamError
 from xmppd.jid import Jid
+from xmppd.routing.ticket import Ticket
 from xmppd.sessions.account import Account, Trait
 from xmppd.stanza import Presence, Stanza
 from xmppd.tasks import Tasks
@@ -18,6 +19,7 @@ from xmppd.xml.element import Element
 T = TypeVar("T")
 
 _MOST_WAITING: Final = 32  # stanzas that wait behind a slow one before reading pauses
+_MOST_STORING: Final = 128  # messages on their way into the archive before further ones wait
 
 
 class Link(Protocol):
@@ -52,17 +54,30 @@ class Gate(Protocol):
 Inbound = Callable[["Session", Element], Awaitable[None] | None]
 
 
+class _Own:
+    """An element that the server handles for the client."""
+
+    __slots__ = ("element",)
+
+    def __init__(self, element: Element) -> None:
+        self.element = element
+
+
+_Item = Element | _Own | Callable[[], None]
+
+
 class Session:
     """One resource. Its state is touched only from its own stanzas and from the account's bookkeeping, all in
     the event loop.
 
     Stanzas are handled in the order they came: most at once, and while one has to wait (for the storage)
-    those behind it queue.
+    those behind it queue. Messages may be in the archive's batches several at a time, which keep their order; everything
+    else waits until they are stored.
     """
 
     __slots__ = (
-        "_after", "_data", "_inbound", "_paused", "_queue", "_tasks", "account", "address", "directed", "gate",
-        "jid", "lang", "link", "over", "presence",
+        "_after", "_data", "_inbound", "_paused", "_queue", "_slow", "_storing", "_tasks", "account", "address",
+        "directed", "gate", "handled", "jid", "lang", "link", "over", "presence",
         "priority", "secure", "traits",
     )  # fmt: skip
 
@@ -95,7 +110,12 @@ class Session:
         self.over = False  # it has lost its JID; what of its client is still being handled comes too late for presence
         self._inbound = inbound
         self._tasks = tasks
-        self._queue: deque[Element] | None = None
+        self.handled = (
+            0  # stanzas of the client that are done with: delivered, durable or answered; read it in turn
+        )
+        self._storing = 0  # its messages that are on their way into the archive
+        self._slow = False  # a task handles one of its stanzas
+        self._queue: deque[_Item] | None = None  # what waits behind these
         self._paused = False
         self._after: Callable[[], Awaitable[None] | None] | None = None
         self._data: dict[type[Any], Any] | None = None
@@ -118,51 +138,120 @@ class Session:
 
     def receive(self, element: Element) -> None:
         """Handle what the client sent, behind whatever of it is still being handled."""
-        queue = self._queue
-        if queue is not None:
-            queue.append(element)
-            if len(queue) >= _MOST_WAITING and not self._paused:
-                self._paused = True
-                self.link.pause_reading()
-            return
-        waiting = self._inbound(self, element)
-        if waiting is not None:
-            self._queue = deque()
-            self._tasks.start(f"session {self.jid}", self._drain(waiting))
+        if self._queue is None and (not self._storing or self._may_ride(element)):
+            self._handle(element)
+        else:
+            self._line_up(element)
+
+    def in_turn(self, action: Callable[[], None]) -> None:
+        """Call ``action`` once everything that came from the client before has been handled, now if it has."""
+        if self.busy:
+            self._line_up(action)
+        else:
+            action()
 
     def act(self, element: Element) -> None:
         """Handle ``element`` for the client, behind what it did send; nothing that counts what it sent counts it."""
-        self.receive(element)
-
-    async def _drain(self, waiting: Awaitable[None]) -> None:
-        try:
-            await waiting
-            while self._queue:
-                more = self._inbound(self, self._queue.popleft())
-                if more is not None:
-                    await more
-        finally:
-            self._queue = None
-            if self._paused:
-                self._paused = False
-                self.link.resume_reading()
-            if self._after is not None and (last := self._after()) is not None:
-                await last
-
-    def finish(self, last: Callable[[], Awaitable[None] | None]) -> None:
-        """The client is gone: call ``last`` once everything that it sent has been handled."""
-        if self._queue is not None:
-            # Of presence that nobody has heard of yet the newest will do: a flood of it would keep its sender online.
-            newest = next(filter(_shows, reversed(self._queue)), None)
-            self._queue = deque(each for each in self._queue if each is newest or not _shows(each))
-            self._after = last
-        elif (waiting := last()) is not None:
-            self._tasks.start(f"end of session {self.jid}", _ended(waiting))
+        own = _Own(element)
+        if self.busy:
+            self._line_up(own)
+        else:
+            self._handle_own(own)
 
     @property
     def busy(self) -> bool:
         """Whether a stanza of this session is still being handled."""
-        return self._queue is not None
+        return self._queue is not None or self._storing > 0
+
+    def finish(self, last: Callable[[], Awaitable[None] | None]) -> None:
+        """The client is gone: call ``last`` once everything that it sent has been handled."""
+        self._after = last
+        if not self.busy:
+            self._finished()
+        elif self._queue is not None:
+            # Of presence that nobody has heard of yet the newest will do: a flood of it would keep its sender online.
+            newest = next(filter(_shows, reversed(self._queue)), None)
+            self._queue = deque(each for each in self._queue if each is newest or not _shows(each))
+
+    def _may_ride(self, element: Element) -> bool:
+        """Whether ``element`` need not wait for what is being stored: it will be behind that in the archive."""
+        return element.name == "message" and self._storing < _MOST_STORING
+
+    def _line_up(self, item: _Item) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(item)
+        if len(self._queue) >= _MOST_WAITING and not self._paused:
+            self._paused = True
+            self.link.pause_reading()
+
+    def _handle(self, element: Element) -> None:
+        waiting = self._inbound(self, element)
+        if waiting is None:
+            self.handled += 1
+        elif type(waiting) is Ticket:
+            self._storing += 1
+            waiting.then(self._stored)
+        else:
+            self._wait_for(waiting, 1)
+
+    def _handle_own(self, own: _Own) -> None:
+        waiting = self._inbound(self, own.element)
+        if waiting is not None:
+            self._wait_for(waiting, 0)
+
+    def _stored(self, error: Exception | None) -> None:
+        """The archive has one of the messages, or the client was told that it has not."""
+        self.handled += 1
+        self._storing -= 1
+        if self._queue is not None:
+            if not self._slow:
+                self._go_on()
+        elif not self._storing and self._after is not None:
+            self._finished()
+
+    def _wait_for(self, waiting: Awaitable[None], counts: int) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        self._slow = True
+        self._tasks.start(f"session {self.jid}", self._until_handled(waiting, counts))
+
+    async def _until_handled(self, waiting: Awaitable[None], counts: int) -> None:
+        try:
+            await waiting
+        finally:
+            self.handled += counts
+            self._slow = False
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Handle what lined up, until one of it has to be waited for."""
+        queue = self._queue
+        while queue:
+            item = queue[0]
+            if self._storing and not (isinstance(item, Element) and self._may_ride(item)):
+                return
+            queue.popleft()
+            if isinstance(item, Element):
+                self._handle(item)
+            elif isinstance(item, _Own):
+                self._handle_own(item)
+            else:
+                item()
+            if self._slow:
+                return
+            queue = self._queue
+        self._queue = None
+        if self._paused:
+            self._paused = False
+            self.link.resume_reading()
+        if not self._storing and self._after is not None:
+            self._finished()
+
+    def _finished(self) -> None:
+        last, self._after = self._after, None
+        if last is not None and (waiting := last()) is not None:
+            self._tasks.start(f"end of session {self.jid}", _ended(waiting))
 
     # What extensions remember about it
 
@@ -181,8 +270,11 @@ class Session:
         return f"<Session {self.jid}>"
 
 
-def _shows(element: Element) -> bool:
-    """Whether ``element`` is the available presence of a client to all its contacts."""
+def _shows(item: _Item) -> bool:
+    """Whether ``item`` is the available presence of a client to all its contacts."""
+    element = item.element if isinstance(item, _Own) else item
+    if not isinstance(element, Element):
+        return False
     return element.name == "presence" and "type" not in element.attrs and "to" not in element.attrs
 
 
