@@ -90,18 +90,21 @@ def test_what_a_killed_server_left_behind_disturbs_nobody(site: Path, server: Se
 def test_a_command_waits_while_another_one_or_a_starting_server_has_the_lock(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock = DataLock.acquire(site / "data", "a command")
+    add(JULIET)
+    storage = (site / "data" / "xmppd.db").rename(site / "later.db")  # the server is about to make it
+    lock = DataLock.acquire(site / "data", "serve")
     looked: list[Path] = []
     look = place.connect
 
     def connect(data_dir: Path) -> socket.socket | None:
         looked.append(data_dir)
         if len(looked) == 3:
+            storage.rename(site / "data" / "xmppd.db")
             lock.release()
         return look(data_dir)
 
     monkeypatch.setattr("xmppd.control.place.connect", connect)
-    assert call("user", "list").status == 0
+    assert call("user", "list").out == f"{JULIET}\n"
     assert len(looked) == 3
 
 

@@ -103,6 +103,15 @@ def test_without_a_file_the_embedded_configuration_holds(
     assert (tmp_path / "data" / "xmppd.db").exists()
 
 
+@pytest.mark.parametrize("command", [["check"], ["pipeline"], ["version"]])
+def test_what_only_looks_makes_nothing(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call(*command)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "command", [["serve"], ["check"], ["pipeline"], ["user", "list"], ["user", "show", "a@b"]]
 )
@@ -130,7 +139,7 @@ def test_a_missing_file_is_2(site: Path) -> None:
 def test_data_dir_that_cannot_be_made_is_1(site: Path) -> None:
     (site / "file").write_text("")
     (site / "x.toml").write_text('domains = ["a.example"]\ndata_dir = "file/data"')
-    result = call("user", "list", "-c", "x.toml")
+    result = call("user", "add", "juliet@a.example", "--password", "x", "-c", "x.toml")
     assert result.status == 1
     assert result.err.startswith("error: ")
     assert "data_dir has to be a folder" in result.err

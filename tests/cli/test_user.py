@@ -142,9 +142,56 @@ def test_an_account_cannot_be_created_twice(site: Path) -> None:
 
 @pytest.mark.parametrize("command", [["show"], ["passwd", "--password", "x"], ["del", "--yes"]])
 def test_what_is_not_there(command: list[str], site: Path) -> None:
+    add("romeo@chat.example")
     refused(call("user", command[0], JULIET, *command[1:]), 1, "there is no account juliet@chat.example")
     error = call("user", command[0], JULIET, *command[1:], "--json")
     assert (error.status, error.json["error"]["kind"]) == (1, "failed")
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+NEEDS_A_STORAGE = [
+    ["list"],
+    ["show", "a@localhost"],
+    ["passwd", "a@localhost", "--password", "x"],
+    ["del", "a@localhost", "--yes"],
+]
+
+
+@pytest.mark.parametrize("command", NEEDS_A_STORAGE, ids=lambda command: command[0])
+def test_where_no_server_was_started_nothing_is_made(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(call("user", *command), 1, "no server has been started here yet", "`xmppd serve`", "-c")
+    told = call("user", *command, "--json").json
+    assert told["error"]["kind"] == "failed"
+    assert files(tmp_path) == []
+
+
+def test_what_init_made_is_no_storage_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("init", ".", "--domain", "chat.example").status == 0
+    before = files(tmp_path)
+    refused(call("user", "list"), 1, f"there is no storage for {tmp_path}/data")
+    assert files(tmp_path) == before
+    add("juliet@chat.example")
+    assert call("user", "list").out == "juliet@chat.example\n"
+
+
+def test_a_lock_that_was_left_is_no_storage(site: Path) -> None:
+    add("juliet@chat.example")
+    (site / "data" / "xmppd.db").unlink()
+    refused(call("user", "list"), 1, "no server has been started here yet")
+    assert not (site / "data" / "xmppd.db").exists()
+
+
+def test_a_storage_that_was_brought_back_without_its_lock(site: Path) -> None:
+    add("juliet@chat.example")
+    (site / "data" / "lock").unlink()
+    assert call("user", "list").out == "juliet@chat.example\n"
 
 
 def test_del_has_to_be_confirmed(site: Path) -> None:

@@ -14,35 +14,40 @@ from xmppd.clock import SystemClock
 from xmppd.config import Config
 from xmppd.control import ControlClient
 from xmppd.errors import UserError
-from xmppd.lock import DataLock, Locked
+from xmppd.lock import LOCK_NAME, DataLock, Locked
 from xmppd.storage.interfaces import AccountExists, NoSuchAccount
-from xmppd.storage.open import open_stores
+from xmppd.storage.open import open_stores, schema_versions
 
 T = TypeVar("T")
 
 _WAIT_SECONDS = 10.0  # for a server that is starting or stopping, or for another command
 _RETRY_SECONDS: Final = 0.1
+_IN_MEMORY: Final = "sqlite::memory:"
 
 
-def with_accounts(config: Config, work: Callable[[Accounts], Awaitable[T]]) -> T:
-    """Do ``work`` with the accounts of the server that ``config`` describes, and close everything."""
+def with_accounts(config: Config, work: Callable[[Accounts], Awaitable[T]], *, create: bool = False) -> T:
+    """Do ``work`` with the accounts of the server that ``config`` describes, and close everything.
+
+    ``create`` as in ``open_accounts``.
+    """
 
     async def run() -> T:
-        async with open_accounts(config) as accounts:
+        async with open_accounts(config, create=create) as accounts:
             return await work(accounts)
 
     return asyncio.run(run())
 
 
 @asynccontextmanager
-async def open_accounts(config: Config) -> AsyncIterator[Accounts]:
+async def open_accounts(config: Config, *, create: bool = False) -> AsyncIterator[Accounts]:
     """The accounts until the context ends.
 
-    A server that starts, and another command, are waited for. ``UserError`` says what is in the way; an account that is
-    missing or there already becomes one too.
+    A server that starts, and another command, are waited for. ``create``: a storage that is not there yet is made;
+    else that is a ``UserError``, and nothing is left behind in the file system. ``UserError`` says what is in the way;
+    an account that is missing or there already becomes one too.
     """
     async with AsyncExitStack() as stack:
-        accounts = await _connect_or_open(config, stack)
+        accounts = await _connect_or_open(config, stack, create)
         try:
             yield accounts
         except AccountExists as err:
@@ -59,27 +64,52 @@ def cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-async def _connect_or_open(config: Config, stack: AsyncExitStack) -> Accounts:
+async def _connect_or_open(config: Config, stack: AsyncExitStack, create: bool) -> Accounts:
     deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
     while True:
         if (client := await ControlClient.connect(config.data_dir)) is not None:
             stack.push_async_callback(client.close)
             return client
+        if not (create or _is_used(config)):
+            raise _nothing_here(config)
         try:
             stack.enter_context(DataLock.acquire(config.data_dir, "a command"))
-            return await _open(config, stack)
         except Locked:
             if asyncio.get_running_loop().time() >= deadline:
                 raise
             await asyncio.sleep(_RETRY_SECONDS)
+        else:
+            return await _open(config, stack, create)
 
 
-async def _open(config: Config, stack: AsyncExitStack) -> Accounts:
-    url = config.storage.url or ""
-    if url == "sqlite::memory:":
-        raise UserError(
+def _is_used(config: Config) -> bool:
+    """Whether a server or a command was here. Each leaves a lock; a restored backup is a storage without one."""
+    try:
+        return (config.data_dir / LOCK_NAME).exists() or _has_storage(config)
+    except OSError:  # a folder that this user may not enter: taking the lock says so
+        return True
+
+
+def _has_storage(config: Config) -> bool:
+    version, _ = schema_versions(config.storage.url or "", config.data_dir)
+    return version > 0
+
+
+def _nothing_here(config: Config) -> UserError:
+    if config.storage.url == _IN_MEMORY:
+        return UserError(
             "storage.url keeps everything in memory, so accounts exist only while the server runs: start it"
         )
+    return UserError(
+        f"no server has been started here yet: there is no storage for {config.data_dir}; start one with "
+        "`xmppd serve`, make an account with `xmppd user add`, or name the configuration of another with -c"
+    )
+
+
+async def _open(config: Config, stack: AsyncExitStack, create: bool) -> Accounts:
+    url = config.storage.url or ""
+    if url == _IN_MEMORY or not (create or _has_storage(config)):
+        raise _nothing_here(config)
     stores = await open_stores(url, config.data_dir)
     stack.push_async_callback(stores.close)
     passwords = Passwords(config.auth.scram_iterations)

@@ -159,7 +159,7 @@ async def _import(
     entries = read_entries(data, frozenset(domain.domain for domain in config.domains))
     passwords = Passwords(config.auth.scram_iterations, threads=cores(), waiting=_BATCH)
     with closing(passwords):
-        async with open_accounts(config) as accounts:
+        async with open_accounts(config, create=True) as accounts:
             while batch := list(islice(entries, _BATCH)):
                 good = [entry for entry in batch if isinstance(entry, Entry)]
                 summary.failed += [entry for entry in batch if isinstance(entry, BadLine)]

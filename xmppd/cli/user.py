@@ -76,7 +76,12 @@ def add(
     """Create an account. Without a password on the command line it is asked for."""
     run = Run.of(context, config, json)
     _store_keys(
-        run, jid, password, password_stdin, lambda accounts, keys: accounts.create_many([(jid, keys)])
+        run,
+        jid,
+        password,
+        password_stdin,
+        lambda accounts, keys: accounts.create_many([(jid, keys)]),
+        create=True,
     )
     run.answer({"jid": str(jid), "created": True}, f"created {jid}")
 
@@ -183,11 +188,13 @@ def _store_keys(
     password: str | None,
     from_stdin: bool,
     store: Callable[[Accounts, Credentials], Awaitable[None]],
+    *,
+    create: bool = False,
 ) -> None:
-    """``store`` the keys of the password that was given, or is asked for now."""
+    """``store`` the keys of the password that was given, or is asked for now. ``create`` as in ``open_accounts``."""
     settings = run.config()
     keys = make_credentials(read_password(password, from_stdin, jid), settings.auth.scram_iterations)
-    with_accounts(settings, lambda accounts: store(accounts, keys))
+    with_accounts(settings, lambda accounts: store(accounts, keys), create=create)
 
 
 def account_json(account: AccountRecord) -> dict[str, Any]:
