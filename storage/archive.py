@@ -34,11 +34,15 @@ class Kind(IntFlag):
 
 
 class Mark(IntFlag):
-    """The low two bits of ``peer``."""
+    """The low two bits of ``peer``.
+
+    ``UNREAD`` is on every instant message, i.e. on no receipt, marker or reaction. One that was sent to the owner counts
+    as unread in the chat list; one that the owner sent (both bits) tells that what came before it was read.
+    """
 
     NONE = 0
     SENT = 1  # by the owner; else it was sent to the owner
-    UNREAD = 2  # counts as unread in the chat list
+    UNREAD = 2
 
 
 @lru_cache(maxsize=65_536)
@@ -215,22 +219,27 @@ class CursorStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One line of a chat list: the conversation with the ``peer_key`` ``peer`` (no ``Mark``): its newest row, the
-    number of rows that count as unread, and the newest row that was read (0: none).
+    """One line of a chat list: the conversation with the ``peer_key`` ``peer`` (no ``Mark``). ``last``: its newest row;
+    ``message``: the newest one that is an instant message (``Mark.UNREAD``, whoever sent it); ``unread``: how many
+    messages are not read; ``read``: the id up to which everything is (0: nothing yet).
     """
 
     peer: int
     last: int
+    message: int
     unread: int = 0
     read: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """An owner's chat list as of the row ``upto``; rows behind it are not in it yet."""
+    """An owner's chat list as of the row ``upto``; rows behind it are not in it yet. ``version`` tells one that was
+    saved from the one that it replaced, also where both end at the same row; 0: none was saved yet.
+    """
 
     upto: int = 0
     conversations: tuple[Conversation, ...] = ()
+    version: int = 0
 
 
 class ChatListStore(Protocol):
@@ -241,9 +250,9 @@ class ChatListStore(Protocol):
         """The owner's checkpoint; an empty one where none was saved."""
 
     @abstractmethod
-    async def save(self, owner: int, checkpoint: Checkpoint, *, before: int) -> bool:
-        """Replace the checkpoint whose ``upto`` is ``before`` (0: there is none yet); False where another was saved
-        meanwhile, and then nothing has changed.
+    async def save(self, owner: int, checkpoint: Checkpoint) -> bool:
+        """Replace the checkpoint that has the ``version`` of ``checkpoint`` (0: none is there); what is saved has the
+        next version. False where another was saved meanwhile, and then nothing has changed.
         """
 
 
