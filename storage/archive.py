@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from xmppd.jid import Jid
+from xmppd.stanza import Place
 
 _PEER: Final = ~0b11  # the bits of ``peer`` that tell the address
 
@@ -36,8 +37,8 @@ class Kind(IntFlag):
 class Mark(IntFlag):
     """The low two bits of ``peer``.
 
-    ``UNREAD`` is on every instant message, i.e. on no receipt, marker or reaction. One that was sent to the owner counts
-    as unread in the chat list; one that the owner sent (both bits) tells that what came before it was read.
+    ``UNREAD`` is on every instant message, i.e. on no receipt, marker or reaction. One that was sent to the owner
+    counts as unread in the chat list; one that the owner sent (both bits) tells that what came before it was read.
     """
 
     NONE = 0
@@ -81,13 +82,6 @@ class NewMessage(NamedTuple):
     rows: Sequence[NewRow]
     origin: int = 0
     check: int = 0
-
-
-class Place(NamedTuple):
-    """Where a row got to: ``prev`` is the owner's newest id before it, 0 where it had none."""
-
-    id: int
-    prev: int
 
 
 class Placed(NamedTuple):
