@@ -160,3 +160,13 @@ class ConfigError(UserError):
     """The configuration is wrong: the text names the file, the key, the value and what is allowed."""
 
     exit_status = 2
+
+
+class TakenTwice(ConfigError):
+    """Two parts of the server do the same: ``owner``, an extension, came to ``what`` when ``other`` had it already."""
+
+    def __init__(self, owner: str, other: str, what: str) -> None:
+        super().__init__(
+            f"{owner} and {other} both handle {what}; "
+            f"switch one of them off, as with [extensions.{owner}] enabled = false"
+        )

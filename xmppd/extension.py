@@ -122,7 +122,7 @@ class Setup:
 
     def form(self, form: Form, at: Entity = Entity.SERVER) -> None:
         """Add extended information to disco#info (XEP-0128)."""
-        self.core.disco.form(at, form)
+        self.core.disco.form(at, form, self.owner)
         self.described.append(f"form {form.type}")
 
     def node(self, node: Node, at: Entity = Entity.SERVER) -> None:
@@ -159,12 +159,12 @@ class Setup:
 
     def early_iq(self, name: str, ns: str, handler: EarlyHandler) -> None:
         """Answer an IQ before login."""
-        self.core.offers.add_early_iq(name, ns, handler)
+        self.core.offers.add_early_iq(name, ns, handler, self.owner)
         self.described.append(f"iq before login {name} ({ns})")
 
     def nonza(self, name: str, ns: str, handler: NonzaHandler) -> None:
         """Act on a top-level element of bound clients that is no stanza."""
-        self.core.nonzas.add(name, ns, handler)
+        self.core.nonzas.add(name, ns, handler, self.owner)
         self.described.append(f"nonza {name} ({ns})")
 
     def account_data(self, loader: Loader) -> None:

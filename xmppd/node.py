@@ -98,7 +98,7 @@ async def build(
     certificates: Certificates | None = None,
 ) -> Node:
     """A node of the server that ``config`` describes, over ``stores``, with those of ``extensions`` that are
-    enabled.
+    enabled. ``ConfigError`` where they do not go together.
     """
     clock = clock or SystemClock()
     ids = ids or RandomIds()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.tool import call
+from tests.cli.tool import ServerProcess, call
 from xmppd.routing.pipeline import Inbound
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "xmppd-words" / "xmppd_words.py"
@@ -53,6 +53,31 @@ def test_its_options_are_checked_and_explained(site: Path, installed: Path) -> N
     assert "extensions.words.refusd: unknown key; did you mean extensions.words.refused?" in result.err
     assert call("init", "other", "--domain", "a.example").status == 0
     assert "# Words that no message may hold." in (site / "other" / "xmppd.toml").read_text()
+
+
+def test_two_that_do_the_same_are_told_apart_and_how_to_go_on(site: Path, installed: Path) -> None:
+    source = installed.read_text()
+    taken = "from xmppd.extensions import xep_0199_ping\nfrom xmppd.extension import NoOptions\n"
+    claim = "    s.stage(Inbound.FILTER, Words(options).on_message, (Message,))"
+    assert claim in source
+    installed.write_text(
+        source.replace(claim, f"{claim}\n    xep_0199_ping.setup(s, NoOptions())").replace(
+            "import msgspec\n", f"import msgspec\n{taken}"
+        )
+    )
+    result = call("pipeline")
+    assert result.status == 2
+    assert result.err == (
+        "error: words and ping both handle iq get <ping xmlns='urn:xmpp:ping'/> to the server; "
+        "switch one of them off, as with [extensions.words] enabled = false\n"
+    )
+    with ServerProcess("serve", cwd=site, env={"PYTHONPATH": str(installed.parent)}) as server:
+        ended = server.wait()
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.endswith(result.err)
+    assert "Traceback" not in ended.err
+    configure(site, "enabled = false")
+    assert call("pipeline").status == 0
 
 
 def test_options_without_the_package_are_a_mistake(site: Path) -> None:

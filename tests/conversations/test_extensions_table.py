@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 
 from tests.support.harness import Harness
 from xmppd.errors import ConfigError
-from xmppd.extension import Extension
+from xmppd.extension import Extension, NoOptions, Setup
 from xmppd.extensions import xep_0030_disco, xep_0115_caps, xep_0199_ping
 from xmppd.extensions.table import EXTENSIONS
 from xmppd.node import Node
-from xmppd.routing.disco import Entity
+from xmppd.routing.disco import Entity, Form
 from xmppd.routing.iq import At
+from xmppd.sessions.offers import StreamInfo
+from xmppd.xml.element import Element
 
 BY_NAME = {extension.name: extension for extension in EXTENSIONS}
 TO = {
@@ -119,8 +122,27 @@ async def test_a_circle_does_not_start() -> None:
             pass
 
 
-async def test_two_for_the_same_request_do_not_start() -> None:
-    twin = replace(xep_0199_ping.EXTENSION, name="pong")
-    with pytest.raises(RuntimeError, match=r"pong and ping both handle iq get <ping xmlns='urn:xmpp:ping'/>"):
-        async with Harness("capulet.lit", extensions=[xep_0199_ping.EXTENSION, twin]):
+TAKEN: dict[str, Callable[[Setup], None]] = {
+    "iq get <ping xmlns='urn:xmpp:ping'/> to the server": lambda s: xep_0199_ping.setup(s, NoOptions()),
+    "<r xmlns='urn:x'/> on a stream": lambda s: s.nonza("r", "urn:x", lambda session, element: None),
+    "an IQ with <q xmlns='urn:x'/> before login": lambda s: s.early_iq("q", "urn:x", answer_early),
+    "the form urn:x of the server": lambda s: s.form(Form("urn:x", ())),
+}
+
+
+async def answer_early(info: StreamInfo, iq: Element) -> Element:
+    return iq
+
+
+@pytest.mark.parametrize(("what", "take"), TAKEN.items())
+async def test_two_for_the_same_do_not_start(what: str, take: Callable[[Setup], None]) -> None:
+    one, two = (
+        Extension(name=name, xep="", version="", summary="", config=NoOptions, setup=lambda s, _: take(s))
+        for name in ("one", "two")
+    )
+    told = f"two and one both handle {what}; switch one of them off, as with [extensions.two] enabled = false"
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        async with Harness("capulet.lit", extensions=[one, two]):
             pass
+    async with Harness("capulet.lit", extensions=[one, two], toml="[extensions.two]\nenabled = false"):
+        pass

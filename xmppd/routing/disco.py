@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from xmppd import ns
+from xmppd.errors import TakenTwice
 from xmppd.jid import Jid
 from xmppd.xml.element import XML_LANG, Element, text_element
 
@@ -106,6 +107,7 @@ class Disco:
         self._identities: dict[Entity, set[Identity]] = {entity: set() for entity in Entity}
         self._features: dict[Entity, set[str]] = {entity: set() for entity in Entity}
         self._forms: dict[Entity, dict[str, Form]] = {entity: {} for entity in Entity}
+        self._form_owners: dict[tuple[Entity, str], str] = {}
         self._nodes: dict[Entity, list[Node]] = {entity: [] for entity in Entity}
         self._items: list[ServerItems] = []
         self.version = 0
@@ -121,10 +123,12 @@ class Disco:
             self._features[entity].add(feature)
         self.version += 1
 
-    def form(self, entity: Entity, form: Form) -> None:
-        """``RuntimeError`` for a second form of one type: who receives both has to discard everything."""
-        if form.type in self._forms[entity]:  # XEP-0115#ver-proc: such an answer is ill-formed
-            raise RuntimeError(f"{entity.value} has two forms of type {form.type}: put their fields into one")
+    def form(self, entity: Entity, form: Form, owner: str) -> None:
+        """``TakenTwice`` for a second form of one type: who receives both has to discard everything."""
+        if (other := self._form_owners.get((entity, form.type))) is not None:
+            # XEP-0115#ver-proc: such an answer is ill-formed
+            raise TakenTwice(owner, other, f"the form {form.type} of {entity.value}")
+        self._form_owners[entity, form.type] = owner
         self._forms[entity][form.type] = form
         self.version += 1
 

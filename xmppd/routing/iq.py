@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
+from xmppd.errors import TakenTwice
 from xmppd.routing.outbox import Outbox
 from xmppd.sessions.account import Account
 from xmppd.stanza import Iq
@@ -88,7 +89,7 @@ class Entry:
 
 
 class IqTable:
-    """The handlers; a second one for the same request refuses to start."""
+    """The handlers; a second one for the same request refuses to start: ``TakenTwice``."""
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str, str, At], Entry] = {}
@@ -99,10 +100,8 @@ class IqTable:
         for where in at:
             key = (type, payload.TAG.ns, payload.TAG.name, where)
             if (other := self._entries.get(key)) is not None:
-                raise RuntimeError(
-                    f"{owner} and {other.owner} both handle iq {type} <{payload.TAG.name} xmlns='{payload.TAG.ns}'/> "
-                    f"to {where.value}"
-                )
+                tag = f"<{payload.TAG.name} xmlns='{payload.TAG.ns}'/>"
+                raise TakenTwice(owner, other.owner, f"iq {type} {tag} to {where.value}")
             self._entries[key] = Entry(payload, handler, owner)
 
     def find(self, iq: Iq, at: At) -> Entry | None:

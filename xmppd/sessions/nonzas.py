@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from xmppd.errors import TakenTwice
 from xmppd.sessions.session import Session
 from xmppd.xml.element import Element
 
@@ -15,11 +16,16 @@ class Nonzas:
 
     def __init__(self) -> None:
         self._handlers: dict[tuple[str, str], NonzaHandler] = {}
+        self._owners: dict[tuple[str, str], str] = {}
 
-    def add(self, name: str, ns: str, handler: NonzaHandler) -> None:
-        """Let ``handler`` act on ``<name xmlns='ns'/>``, at once: stanzas before it may still be being handled."""
-        if (name, ns) in self._handlers:
-            raise RuntimeError(f"two handlers for <{name} xmlns='{ns}'/>")
+    def add(self, name: str, ns: str, handler: NonzaHandler, owner: str) -> None:
+        """Let ``handler`` act on ``<name xmlns='ns'/>``, at once: stanzas before it may still be being handled.
+
+        ``TakenTwice`` where there is a handler already.
+        """
+        if (other := self._owners.get((name, ns))) is not None:
+            raise TakenTwice(owner, other, f"<{name} xmlns='{ns}'/> on a stream")
+        self._owners[name, ns] = owner
         self._handlers[name, ns] = handler
 
     def handle(self, session: Session, element: Element) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from xmppd.errors import TakenTwice
 from xmppd.jid import Jid
 from xmppd.xml.element import Element
 
@@ -29,17 +30,19 @@ class Offers:
     def __init__(self) -> None:
         self._offers: list[Offer] = []
         self._early: dict[tuple[str, str], EarlyHandler] = {}
+        self._owners: dict[tuple[str, str], str] = {}
 
     def add(self, offer: Offer) -> None:
         """``offer`` returns the feature for a stream, or None where it has none."""
         self._offers.append(offer)
 
-    def add_early_iq(self, name: str, ns: str, handler: EarlyHandler) -> None:
+    def add_early_iq(self, name: str, ns: str, handler: EarlyHandler, owner: str) -> None:
         """Let ``handler`` answer IQs with the payload ``name`` of strangers; it gets the whole IQ and returns
-        the reply IQ.
+        the reply IQ. ``TakenTwice`` where there is a handler already.
         """
-        if (name, ns) in self._early:
-            raise RuntimeError(f"two handlers for an IQ with <{name} xmlns='{ns}'/> before login")
+        if (other := self._owners.get((name, ns))) is not None:
+            raise TakenTwice(owner, other, f"an IQ with <{name} xmlns='{ns}'/> before login")
+        self._owners[name, ns] = owner
         self._early[name, ns] = handler
 
     def features(self, info: StreamInfo) -> list[Element]:

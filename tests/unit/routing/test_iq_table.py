@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 import pytest
 
+from xmppd.errors import TakenTwice
 from xmppd.jid import Jid
 from xmppd.routing.iq import At, IqTable, Name, Request
 from xmppd.routing.outbox import Outbox
@@ -52,7 +53,7 @@ def test_a_second_handler_refuses_to_start_and_says_whose_they_are() -> None:
     table.add("get", Ping, pong, (At.SERVER,), "ping")
     table.add("set", Ping, pong, (At.SERVER,), "other")
     with pytest.raises(
-        RuntimeError, match="other and ping both handle iq get <ping xmlns='urn:ping'/> to the server"
+        TakenTwice, match="other and ping both handle iq get <ping xmlns='urn:ping'/> to the server"
     ):
         table.add("get", Ping, pong, (At.OWN, At.SERVER), "other")
 
