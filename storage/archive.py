@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from xmppd.jid import Jid
-from xmppd.stanza import Place
+from xmppd.stanza import Place as Place  # part of this vocabulary
 
 _PEER: Final = ~0b11  # the bits of ``peer`` that tell the address
 
@@ -211,11 +211,10 @@ class CursorStore(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(NamedTuple):
     """One line of a chat list: the conversation with the ``peer_key`` ``peer`` (no ``Mark``). ``last``: its newest row;
     ``message``: the newest one that is an instant message (``Mark.UNREAD``, whoever sent it); ``unread``: how many
-    messages are not read; ``read``: the id up to which everything is (0: nothing yet).
+    messages are not read; ``read``: an id, not always that of a row, up to which everything is.
     """
 
     peer: int
