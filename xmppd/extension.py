@@ -22,6 +22,7 @@ from xmppd.ids import Ids
 from xmppd.im.inbound import ClientStanzas, Sent
 from xmppd.im.messages import Messages, Received
 from xmppd.im.rosters import Rosters
+from xmppd.im.stanza_ids import StanzaIds
 from xmppd.routing.disco import Disco, Entity, Form, Identity, Node, ServerItems
 from xmppd.routing.iq import At, Handler, IqTable, P
 from xmppd.routing.pipeline import KINDS, Pipeline, Stage
@@ -98,6 +99,7 @@ class Core:
     nonzas: Nonzas
     messages: Messages
     inbound: ClientStanzas
+    stanza_ids: StanzaIds
 
 
 @dataclass(slots=True)
