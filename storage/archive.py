@@ -15,7 +15,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntFlag
+from enum import IntEnum, IntFlag
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
@@ -34,7 +34,7 @@ class Kind(IntFlag):
     TOMBSTONE = 4  # the message was retracted; the row says so (XEP-0424)
 
 
-class Mark(IntFlag):
+class Mark(IntEnum):  # an IntFlag makes another number of a negative ``peer``
     """The low two bits of ``peer``.
 
     ``UNREAD`` is on every instant message, i.e. on no receipt, marker or reaction. One that was sent to the owner

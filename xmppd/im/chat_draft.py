@@ -1,0 +1,98 @@
+"""A chat list while it is brought up to date: how rows become lines of it (XEP-0430#unread-messages).
+
+- A conversation begins with an instant message; receipts, markers and reactions belong to it, but begin none and do not
+  move it to the top of the list: to read what one's friend wrote sends a marker, and is no news.
+- Each instant message that the owner got is unread at first; one that the owner sent, from any device, is read. As a
+  message is read if a later one is, answering reads what came before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from xmppd.storage.archive import Checkpoint, Conversation, Mark
+
+_SENT: Final = int(Mark.SENT)
+_UNREAD: Final = int(Mark.UNREAD)
+_PEER: Final = ~0b11
+
+
+class Draft:
+    """The conversations of one owner up to the row ``upto``. ``changes`` counts what is not in ``checkpoint`` yet."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.upto = checkpoint.upto
+        self.changes = 0
+        self._version = checkpoint.version
+        self._lines = {line.peer: line for line in checkpoint.conversations}
+
+    def fold(self, rows: Iterable[tuple[int, int]]) -> None:
+        """Add ``rows`` (id, peer with its ``Mark``), which follow ``upto`` in ascending order."""
+        lines = self._lines
+        touched: dict[int, list[int]] = {}  # as a Conversation, to be written to
+        id = self.upto
+        for id, marked in rows:
+            self.changes += 1
+            peer = marked & _PEER
+            line = touched.get(peer)
+            if line is None:
+                known = lines.get(peer)
+                if known is not None:
+                    line = list(known)
+                elif marked & _UNREAD:
+                    line = [peer, id, id, 0, id - 1]
+                else:
+                    continue
+                touched[peer] = line
+            line[1] = id
+            if marked & _UNREAD:
+                line[2] = id
+                if marked & _SENT:
+                    line[3] = 0
+                    line[4] = id
+                else:
+                    line[3] += 1
+        self.upto = id
+        lines.update((peer, Conversation(*line)) for peer, line in touched.items())
+
+    def get(self, peer: int) -> Conversation | None:
+        """The conversation with the ``peer_key`` ``peer``."""
+        return self._lines.get(peer)
+
+    def __iter__(self) -> Iterator[Conversation]:
+        return iter(self._lines.values())
+
+    def mark(self, peer: int, *, read: int, unread: int) -> None:
+        """Everything up to the id ``read`` is read in the conversation with ``peer``; ``unread`` messages are left."""
+        self._lines[peer] = self._lines[peer]._replace(read=read, unread=unread)
+        self.changes += 1
+
+    def drop_before(self, id: int) -> None:
+        """Forget conversations whose newest message is older than the row ``id``: it is gone."""
+        gone = [line.peer for line in self if line.message < id]
+        for peer in gone:
+            del self._lines[peer]
+        self.changes += len(gone)
+
+    def newest_first(self, limit: int) -> tuple[Conversation, ...]:
+        """The conversations by their newest message; only ``limit`` of them (0: all), for which the oldest without
+        unread messages are left out first.
+        """
+        lines = sorted(self, key=_message, reverse=True)
+        if 0 < limit < len(lines):
+            lines.sort(key=_is_read)  # stable: the unread ones stay in order, and come first
+            lines = sorted(lines[:limit], key=_message, reverse=True)
+        return tuple(lines)
+
+    def checkpoint(self, limit: int) -> Checkpoint:
+        """What is to be saved, of at most ``limit`` conversations."""
+        return Checkpoint(self.upto, self.newest_first(limit), self._version)
+
+
+def _message(line: Conversation) -> int:
+    return line.message
+
+
+def _is_read(line: Conversation) -> bool:
+    return not line.unread
