@@ -129,13 +129,23 @@ class StanzaError(Exception):
 
 
 class StreamError(Exception):
-    """Ends a stream (RFC 6120#4.9). ``host`` is the address that goes with ``see-other-host``."""
+    """Ends a stream (RFC 6120#4.9). ``host`` is the address that goes with ``see-other-host``, ``extra`` an
+    application-specific condition as ``(name, namespace, attributes)`` (RFC 6120#4.9.4).
+    """
 
-    def __init__(self, condition: StreamCondition, text: str = "", *, host: str = "") -> None:
+    def __init__(
+        self,
+        condition: StreamCondition,
+        text: str = "",
+        *,
+        host: str = "",
+        extra: tuple[str, str, dict[str, str]] | None = None,
+    ) -> None:
         super().__init__(f"{condition}: {text}" if text else condition)
         self.condition: StreamCondition = condition
         self.text = text
         self.host = host
+        self.extra = extra
 
 
 class SaslError(Exception):

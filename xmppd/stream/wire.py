@@ -37,4 +37,6 @@ def stream_error(error: StreamError) -> bytes:
     children: list[Element | str] = [condition]
     if error.text:
         children.append(text_element("text", ns.STREAM_ERRORS, error.text, {XML_LANG: "en"}))
+    if error.extra is not None:
+        children.append(Element(*error.extra))
     return to_bytes(Element("error", ns.STREAMS, children=children)) + CLOSE
