@@ -15,6 +15,7 @@ from typing import Protocol
 
 from xmppd.errors import UserError
 from xmppd.jid import Jid
+from xmppd.storage.archive import ArchiveStore, ChatListStore, CursorStore, PreferenceStore
 
 
 class StorageUnavailable(UserError):
@@ -353,5 +354,9 @@ class Stores:
     private: PrivateStore
     vcards: VcardStore
     offline: OfflineStore
+    archive: ArchiveStore
+    cursors: CursorStore
+    chat_lists: ChatListStore
+    preferences: PreferenceStore
     secrets: SecretStore
     close: Callable[[], Awaitable[None]]

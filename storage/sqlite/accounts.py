@@ -30,6 +30,11 @@ OWNED: Final = (
     "vcards",
     "offline_queues",
     "offline_messages",
+    "archive",
+    "archive_floors",
+    "archive_cursors",
+    "archive_preferences",
+    "chat_lists",
 )
 
 _LAST: Final = "\U0010ffff"  # behind every domain

@@ -72,7 +72,7 @@ class Harness:
         self.registry = LocalRegistry(self.bus)
 
     async def __aenter__(self) -> Self:
-        self.stores = await open_stores("sqlite::memory:", Path("/nonexistent"))
+        self.stores = await open_stores("sqlite::memory:", Path("/nonexistent"), clock=self.clock.now)
         if self._wrap is not None:
             self.stores = self._wrap(self.stores)
         for number in range(self._count):

@@ -1,0 +1,43 @@
+"""Between columns and domain types, the same for every engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from xmppd.jid import Jid
+
+_CACHED_LENGTH: Final = 256  # longer lists of groups are not cached: they must not fill memory
+_NO_GROUPS: Final[tuple[str, ...]] = ()
+
+
+def address(text: str) -> Jid:
+    """The address that was stored as ``text``.
+
+    It was prepared then and is not again: what counts as prepared may have changed since.
+    """
+    if text.isascii():
+        return Jid.parse(text)  # the same object for the same text
+    bare, slash, resource = text.partition("/")
+    local, at, domain = bare.partition("@")
+    return Jid(local if at else None, domain if at else bare, resource if slash else None)
+
+
+def array(values: Iterable[object]) -> str:
+    """``values`` as a JSON array."""
+    return json.dumps(list(values), ensure_ascii=False, separators=(",", ":"))
+
+
+def groups(text: str) -> tuple[str, ...]:
+    """A roster item's groups from the JSON array that they are stored as."""
+    if text == "[]":
+        return _NO_GROUPS
+    return _cached_groups(text) if len(text) <= _CACHED_LENGTH else tuple(json.loads(text))
+
+
+@lru_cache(maxsize=4096)
+def _cached_groups(text: str) -> tuple[str, ...]:
+    """The same few groups stand in many items: parsed once, and one tuple for all of them."""
+    return tuple(json.loads(text))

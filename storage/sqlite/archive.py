@@ -1,0 +1,276 @@
+"""The archive and its cursors. There is one writer, so rows become visible in the order of their ids (I4)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from xmppd.storage.archive import (
+    MOST_ROWS,
+    ArchiveStore,
+    Cursor,
+    CursorStore,
+    Kind,
+    NewMessage,
+    Place,
+    Placed,
+    Query,
+    Row,
+    Waiting,
+)
+from xmppd.storage.packing import Packing
+from xmppd.storage.rows import array
+from xmppd.storage.sqlite.database import Database
+
+_NEWEST: Final = """
+SELECT value, max(
+    coalesce((SELECT max(id) FROM archive WHERE owner = value), 0),
+    coalesce((SELECT id FROM archive_floors WHERE owner = value), 0))
+FROM json_each(?)
+"""
+
+_INSERT: Final = "INSERT INTO archive (owner, id, peer, kind, origin, stanza) VALUES (?, ?, ?, ?, ?, ?)"
+
+# The owners are stepped through by the key: there is no index over the ids of all.
+_EXPIRE: Final = """
+WITH RECURSIVE owners (owner) AS (
+    SELECT min(owner) FROM archive
+    UNION ALL
+    SELECT (SELECT min(owner) FROM archive WHERE archive.owner > owners.owner) FROM owners WHERE owner IS NOT NULL
+)
+DELETE FROM archive WHERE rowid IN (
+    SELECT archive.rowid FROM owners CROSS JOIN archive ON archive.owner = owners.owner AND archive.id < ? LIMIT ?
+) RETURNING owner, id
+"""
+
+_ERASE: Final = """
+DELETE FROM archive WHERE rowid IN (SELECT rowid FROM archive WHERE owner = ? AND id < ? ORDER BY id LIMIT ?)
+RETURNING owner, id
+"""
+
+_RAISE_FLOOR: Final = """
+INSERT INTO archive_floors SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM archive WHERE owner = ?1)
+ON CONFLICT (owner) DO UPDATE SET id = max(id, excluded.id)
+"""
+
+_NewRow = tuple[int, int, int, int, int | None, bytes]
+
+
+class SqliteArchive(ArchiveStore):
+    """``clock``: seconds since the epoch; it is called on the writer's thread."""
+
+    def __init__(self, database: Database, packing: Packing, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._packing = packing
+        self._clock = clock
+
+    async def append(self, messages: Sequence[NewMessage]) -> list[Placed]:
+        pack = self._packing.pack
+        packed = [pack(message.stanza) for message in messages]
+        owners = {row.owner for message in messages for row in message.rows}
+        if sum(len(message.rows) for message in messages) > MOST_ROWS:
+            raise ValueError(f"more than {MOST_ROWS} rows at a time")
+
+        def work(connection: sqlite3.Connection) -> list[Placed]:
+            now = int(self._clock() * 1e6)
+            newest: dict[int, int] = dict(connection.execute(_NEWEST, (array(owners),)))
+            batch = _Batch(connection, newest, now)
+            placed = [batch.add(message, stanza) for message, stanza in zip(messages, packed, strict=True)]
+            connection.executemany(_INSERT, batch.rows)
+            return placed
+
+        return await self._database.write(work)
+
+    async def read(self, owner: int, query: Query, *, limit: int, backwards: bool = False) -> list[Row]:
+        where, parameters = _where(owner, query)
+        order = "DESC" if backwards else "ASC"
+        rows = await self._rows(
+            f"SELECT id, peer, kind, stanza FROM archive WHERE {where} ORDER BY id {order} LIMIT ?",  # noqa: S608
+            (*parameters, limit),
+        )
+        if backwards:
+            rows.reverse()
+        return rows
+
+    async def owed(self, owner: int, *, after: int, limit: int) -> tuple[list[Row], int]:
+        def work(connection: sqlite3.Connection) -> tuple[list[tuple[int, int, int, bytes]], int]:
+            rows = connection.execute(
+                "SELECT id, peer, kind, stanza FROM archive WHERE owner = ? AND id > ? AND kind & ?"
+                " ORDER BY id LIMIT ?",
+                (owner, after, Kind.OWED, limit),
+            ).fetchall()
+            return rows, newest_id(connection, owner)
+
+        rows, newest = await self._database.read(work)
+        return self._unpacked(rows), newest
+
+    async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int]]:
+        def work(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+            return connection.execute(
+                "SELECT id, peer FROM archive WHERE owner = ? AND id > ? AND NOT kind & ? ORDER BY id LIMIT ?",
+                (owner, after, Kind.HIDDEN, limit),
+            ).fetchall()
+
+        return await self._database.read(work)
+
+    async def newest(self, owners: Iterable[int]) -> Mapping[int, int]:
+        asked = array(set(owners))
+
+        def work(connection: sqlite3.Connection) -> dict[int, int]:
+            return {owner: id for owner, id in connection.execute(_NEWEST, (asked,)) if id}
+
+        return await self._database.read(work)
+
+    async def count(self, owner: int, query: Query) -> int:
+        where, parameters = _where(owner, query)
+
+        def work(connection: sqlite3.Connection) -> int:
+            sql = f"SELECT count(*) FROM archive WHERE {where}"  # noqa: S608 - made of constants
+            return int(connection.execute(sql, parameters).fetchone()[0])
+
+        return await self._database.read(work)
+
+    async def replace(self, owner: int, id: int, stanza: bytes, kind: int) -> bool:
+        packed = self._packing.pack(stanza)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            changed = connection.execute(
+                "UPDATE archive SET stanza = ?, kind = ? WHERE owner = ? AND id = ?",
+                (packed, kind, owner, id),
+            )
+            return changed.rowcount == 1
+
+        return await self._database.write(work)
+
+    async def erase(self, owner: int, *, before: int, limit: int = 10_000) -> int:
+        return await self._delete(_ERASE, (owner, before, limit))
+
+    async def expire(self, *, before: int, limit: int = 10_000) -> int:
+        return await self._delete(_EXPIRE, (before, limit))
+
+    async def _delete(self, sql: str, parameters: tuple[int, ...]) -> int:
+        """Delete, and keep the newest id of owners whose last row went (I4)."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            gone = connection.execute(sql, parameters).fetchall()
+            newest: dict[int, int] = {}
+            for owner, id in gone:
+                newest[owner] = max(id, newest.get(owner, 0))
+            connection.executemany(_RAISE_FLOOR, newest.items())
+            return len(gone)
+
+        return await self._database.write(work)
+
+    async def _rows(self, sql: str, parameters: tuple[int | str, ...]) -> list[Row]:
+        def work(connection: sqlite3.Connection) -> list[tuple[int, int, int, bytes]]:
+            return connection.execute(sql, parameters).fetchall()
+
+        return self._unpacked(await self._database.read(work))
+
+    def _unpacked(self, rows: list[tuple[int, int, int, bytes]]) -> list[Row]:
+        unpack = self._packing.unpack
+        return [Row(id, peer, kind, unpack(stanza)) for id, peer, kind, stanza in rows]
+
+
+class _Batch:
+    """Gives the messages of one ``append`` their places; ``rows`` is what is to be inserted."""
+
+    def __init__(self, connection: sqlite3.Connection, newest: dict[int, int], now: int) -> None:
+        self._connection = connection
+        self._newest = newest
+        self._now = now
+        self._origins: dict[tuple[int, int], Place] = {}
+        self.rows: list[_NewRow] = []
+
+    def add(self, message: NewMessage, stanza: bytes) -> Placed:
+        origin = message.origin or None
+        key = message.rows[0].owner, message.origin
+        if origin and message.check and (found := self._find(key, message.check)):
+            return Placed((found,), duplicate=True)
+        places = []
+        for owner, peer, kind in message.rows:
+            prev = self._newest[owner]
+            id = self._newest[owner] = max(self._now, prev + 1)
+            places.append(Place(id, prev))
+            self.rows.append((owner, id, peer, kind, origin, stanza))
+            origin = None
+        if message.origin:
+            self._origins[key] = places[0]
+        return Placed(tuple(places))
+
+    def _find(self, key: tuple[int, int], since: int) -> Place | None:
+        """The row with that owner and origin whose id is at least ``since``, in this batch or before it."""
+        place = self._origins.get(key)
+        if place is not None:
+            return place if place.id >= since else None
+        owner, origin = key
+        row = self._connection.execute(
+            "SELECT id FROM archive WHERE owner = ? AND id >= ? AND origin = ? ORDER BY id DESC LIMIT 1",
+            (owner, since, origin),
+        ).fetchone()
+        return None if row is None else Place(row[0], newest_id(self._connection, owner, before=row[0]))
+
+
+class SqliteCursors(CursorStore):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def load(self, owner: int, *, since: int, limit: int) -> Waiting:
+        def work(connection: sqlite3.Connection) -> Waiting:
+            cursor = _cursor(connection, owner)
+            # Not "NOT IN": what is settled above may be no row of these.
+            found = connection.execute(
+                "SELECT id FROM archive WHERE owner = ? AND id > ? AND kind & ? ORDER BY id LIMIT ?",
+                (owner, max(cursor.upto, since - 1), Kind.OWED, limit + len(cursor.above) if limit else 0),
+            )
+            count = sum(id not in cursor.above for (id,) in found)
+            return Waiting(cursor, min(count, limit), newest_id(connection, owner))
+
+        return await self._database.read(work)
+
+    async def save(self, cursors: Mapping[int, Cursor]) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            merged = [(owner, merge(cursor, _cursor(connection, owner))) for owner, cursor in cursors.items()]
+            # Nothing is kept for an account that was deleted: nobody would ever delete it.
+            connection.executemany(
+                "INSERT OR REPLACE INTO archive_cursors SELECT id, ?, ? FROM accounts WHERE id = ?",
+                [(cursor.upto, array(sorted(cursor.above)), owner) for owner, cursor in merged],
+            )
+
+        await self._database.write(work)
+
+
+def merge(one: Cursor, other: Cursor) -> Cursor:
+    """What is settled by either."""
+    upto = max(one.upto, other.upto)
+    return Cursor(upto, frozenset(id for id in one.above | other.above if id > upto))
+
+
+def newest_id(connection: sqlite3.Connection, owner: int, *, before: int = 2**63 - 1) -> int:
+    """The owner's newest id below ``before``; 0 where there is none."""
+    (id,) = connection.execute(
+        "SELECT max(coalesce((SELECT max(id) FROM archive WHERE owner = ?1 AND id < ?2), 0),"
+        " coalesce((SELECT id FROM archive_floors WHERE owner = ?1 AND id < ?2), 0))",
+        (owner, before),
+    ).fetchone()
+    return int(id)
+
+
+def _cursor(connection: sqlite3.Connection, owner: int) -> Cursor:
+    row = connection.execute("SELECT upto, above FROM archive_cursors WHERE owner = ?", (owner,)).fetchone()
+    return Cursor() if row is None else Cursor(row[0], frozenset(json.loads(row[1])))
+
+
+def _where(owner: int, query: Query) -> tuple[str, tuple[int | str, ...]]:
+    """The condition of ``query`` and its parameters."""
+    where = "owner = ? AND id > ? AND id < ? AND NOT kind & ?"
+    parameters: tuple[int | str, ...] = (owner, query.after, query.before, Kind.HIDDEN)
+    if query.peer is not None:
+        where += " AND peer & -4 = ?"  # without its Mark
+        parameters += (query.peer,)
+    if query.ids is not None:
+        where += " AND id IN (SELECT value FROM json_each(?))"
+        parameters += (array(query.ids),)
+    return where, parameters
