@@ -19,8 +19,9 @@ from xmppd.clock import Clock
 from xmppd.config import Config
 from xmppd.errors import ConfigError
 from xmppd.ids import Ids
+from xmppd.im.delivery import Received
 from xmppd.im.inbound import ClientStanzas, Sent
-from xmppd.im.messages import Messages, Received
+from xmppd.im.messages import Messages
 from xmppd.im.rosters import Rosters
 from xmppd.im.stanza_ids import StanzaIds
 from xmppd.routing.disco import Disco, Entity, Form, Identity, Node, ServerItems

@@ -23,12 +23,13 @@ from xmppd.extension import Core, Extension, Setup, in_order
 from xmppd.ids import Ids, RandomIds
 from xmppd.im import session_request
 from xmppd.im.administration import LiveAccounts
+from xmppd.im.archiver import Archiver
 from xmppd.im.arrivals import Arrivals
-from xmppd.im.expiry import Expiry
+from xmppd.im.cursors import Cursors
+from xmppd.im.delivery import Delivery
 from xmppd.im.inbound import ClientStanzas
 from xmppd.im.last_seen import LastActivity, LastSeenKeeper
 from xmppd.im.messages import Messages
-from xmppd.im.offline import Offline
 from xmppd.im.presence import Presences
 from xmppd.im.presence_out import Broadcaster
 from xmppd.im.probes import Probes
@@ -67,7 +68,8 @@ class Node:
     clients: ClientServer
     administration: AccountService
     keepalive: Keepalive
-    expiry: Expiry
+    archiver: Archiver
+    cursors: Cursors
     last_seen: LastSeenKeeper
     passwords: Passwords
     setups: tuple[Setup, ...]
@@ -75,14 +77,14 @@ class Node:
     def start(self) -> None:
         """Begin what is done from time to time."""
         self.keepalive.start()
-        self.expiry.start()
 
     async def aclose(self) -> None:
         self.keepalive.stop()
-        self.expiry.stop()
         self.core.directory.close()
         await self.core.tasks.aclose()
         await self.last_seen.flush()
+        self.cursors.close()
+        await self.cursors.flush()
         self.passwords.close()
 
 
@@ -115,20 +117,20 @@ async def build(
     )
     router = Router(config.domains, accounts, pipeline)
 
-    offline = Offline(
-        stores.offline,
-        accounts,
-        directory,
-        router,
-        clock,
-        tasks,
-        facts,
-        limit=limits.offline_messages,
-        days=limits.offline_days,
-    )
+    archiver = Archiver(stores.archive, tasks, limit=limits.archive_queue)
+    cursors = Cursors(stores.cursors, clock, tasks, days=limits.offline_days, limit=limits.offline_messages)
+    stanza_ids = StanzaIds(await stores.secrets.get("stanza-ids"))
+    delivery = Delivery(stores.archive, cursors, accounts, directory, router, stanza_ids, clock, tasks, facts)
     disco.feature("msgoffline", Entity.SERVER)  # XEP-0160#disco
-    messages = Messages(offline)
-    arrivals = Arrivals(offline, router, accounts, tasks)
+    messages = Messages(
+        archiver,
+        delivery,
+        cursors,
+        clock,
+        limit=limits.offline_messages,
+        resend_seconds=limits.resend_seconds,
+    )
+    arrivals = Arrivals(delivery, router, accounts, tasks)
     directory.set_arrivals(arrivals.hold, arrivals.lost)
     requests = Requests(iqs, router, ids)
     session_request.register(iqs)
@@ -177,7 +179,7 @@ async def build(
     ).register(iqs, offers)
     LastActivity(last_seen, rosters, clock).register(iqs, requests, disco)
     router.set_handlers(messages=messages, presence=presence, iqs=requests)
-    inbound = ClientStanzas(router, pipeline, presence)
+    inbound = ClientStanzas(router, pipeline, presence, delivery)
 
     passwords = Passwords(
         config.auth.scram_iterations, threads=limits.password_hashes, waiting=limits.password_hashes_waiting
@@ -205,7 +207,7 @@ async def build(
         nonzas=nonzas,
         messages=messages,
         inbound=inbound,
-        stanza_ids=StanzaIds(await stores.secrets.get("stanza-ids")),
+        stanza_ids=stanza_ids,
     )
     setups = tuple(_set_up(core, extension) for extension in in_order(_enabled(config, extensions)))
 
@@ -243,7 +245,8 @@ async def build(
         clients=clients,
         administration=administration,
         keepalive=keepalive,
-        expiry=Expiry(stores.offline, clock, tasks),
+        archiver=archiver,
+        cursors=cursors,
         last_seen=last_seen,
         passwords=passwords,
         setups=setups,

@@ -8,7 +8,7 @@ parser found that safe.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, NamedTuple, Self
 
 from xmppd import ns
 from xmppd.errors import STANZA_CONDITIONS, StanzaError
@@ -18,6 +18,8 @@ from xmppd.xml.writer import children_to_bytes
 
 Children = list[Element | str]
 
+_STANZA_ID: Final = ns.STANZA_ID.encode()
+
 MESSAGE_TYPES: Final = frozenset({"normal", "chat", "groupchat", "headline", "error"})
 PRESENCE_TYPES: Final = frozenset(
     {"", "unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe", "error"}
@@ -25,14 +27,22 @@ PRESENCE_TYPES: Final = frozenset(
 IQ_TYPES: Final = frozenset({"get", "set", "result", "error"})
 
 
+class Place(NamedTuple):
+    """Where a row is in its owner's archive: its ``id``, and the owner's newest one before it, ``prev`` (0: none)."""
+
+    id: int
+    prev: int
+
+
 class Stanza:
     """What the three kinds share. ``type`` is never None: see each kind for what stands for an absent attribute.
 
     ``sender`` is the stamped ``from``. ``to`` is None where the client gave none. ``lang`` is the effective
-    ``xml:lang`` (RFC 6120#8.1.5) or None.
+    ``xml:lang`` (RFC 6120#8.1.5) or None. ``place``: where it is in the archive of whose copy it is; None: nowhere. It
+    is known once the stanza is durable, and no copy inherits it.
     """
 
-    __slots__ = ("_source", "_tail", "children", "id", "lang", "sender", "to", "type")
+    __slots__ = ("_source", "_tail", "children", "id", "lang", "place", "sender", "to", "type")
 
     name: ClassVar[str]
     _open: ClassVar[bytes]
@@ -57,10 +67,17 @@ class Stanza:
         self.id = id
         self.lang = lang
         self.children: Children = [] if children is None else children
+        self.place: Place | None = None
         self._source = source
         self._tail: bytes | None = None
 
     # Reading
+
+    @property
+    def row(self) -> int:
+        """The id of its row in the archive of whose copy it is; 0: it is not there."""
+        place = self.place
+        return 0 if place is None else place.id
 
     def elements(self) -> Iterator[Element]:
         """The child elements, without text between them."""
@@ -111,7 +128,7 @@ class Stanza:
         copy.id = self.id
         copy.lang = self.lang
         copy.children = self.children
-        copy._source = copy._tail = None
+        copy._source = copy._tail = copy.place = None
         return copy
 
     # Writing
@@ -168,6 +185,24 @@ class Message(Stanza):
     _open = b"<message"
     _close = b"</message>"
     _untyped = "normal"
+
+    def identified(self, by: Jid, id: str, place: Place) -> Message:
+        """The copy that belongs to ``by`` (bare), in whose archive it is called ``id`` and is at ``place``
+        (XEP-0359). It has at least one child.
+        """
+        copy = self._copy()
+        copy.children = [*self.children, Element("stanza-id", ns.STANZA_ID, {"by": str(by), "id": id})]
+        copy.place = place
+        # The original was rendered to be stored, and is not rendered again: this is done for every message.
+        rest = (self._tail or self._render()).removesuffix(self._close)
+        copy._tail = b"%b<stanza-id xmlns='%b' by='%b' id='%b'/>%b" % (
+            rest,
+            _STANZA_ID,
+            by.wire,
+            id.encode(),
+            self._close,
+        )
+        return copy
 
 
 class Presence(Stanza):
@@ -252,7 +287,7 @@ def parse(element: Element, sender: Jid, default_lang: str | None = None) -> Sta
     stanza.lang = attrs.get(XML_LANG, default_lang)
     stanza.children = element.children
     stanza._source = element.source
-    stanza._tail = None
+    stanza._tail = stanza.place = None
     return stanza
 
 

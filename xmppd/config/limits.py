@@ -157,10 +157,25 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int,
         bound(
             10_000_000,
-            "Messages kept for one account while nobody takes them; a sender is told when no more are.",
+            "Messages that wait for one account while nobody takes them; a sender is told when no more may.",
         ),
-    ] = 1_000
-    offline_days: Annotated[int, bound(36_500, "How long they are kept; 0: until they are taken.")] = 365
+    ] = 10_000
+    offline_days: Annotated[int, bound(36_500, "How long they wait; 0: until they are taken.")] = 365
+    archive_queue: Annotated[
+        int,
+        bound(
+            10_000_000,
+            "Messages of all clients that wait for the storage; when it is too slow or away, further ones are refused.",
+            least=100,
+        ),
+    ] = 20_000
+    resend_seconds: Annotated[
+        float,
+        bound(
+            30 * _DAY,
+            "A client that lost its connection may send a message again for so long: its origin-id gives it away.",
+        ),
+    ] = 86_400.0
 
     # memory
     cached_accounts: Annotated[

@@ -6,17 +6,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
-from xmppd import ns
 from xmppd import stanza as stanzas
 from xmppd.errors import StanzaError
+from xmppd.im.delivery import Delivery
+from xmppd.im.forgeries import without_forgeries
+from xmppd.im.messages import AlreadyTaken
 from xmppd.jid import Jid, JidError
 from xmppd.logs import fields
 from xmppd.routing.pipeline import Pipeline
 from xmppd.routing.router import Router, Waiting
+from xmppd.routing.ticket import Ticket
 from xmppd.sessions.session import Session
-from xmppd.stanza import Iq, Message, Presence, Stanza, error_element
+from xmppd.stanza import Iq, Message, Presence, error_element
 from xmppd.storage.interfaces import NoSuchAccount, StorageUnavailable
 from xmppd.xml.element import Element
 
@@ -35,8 +39,11 @@ class PresenceSender(Protocol):
 class ClientStanzas:
     """Handles the stanzas of bound clients. Called with each; returns None when done, else what to await."""
 
-    def __init__(self, router: Router, pipeline: Pipeline, presence: PresenceSender) -> None:
+    def __init__(
+        self, router: Router, pipeline: Pipeline, presence: PresenceSender, delivery: Delivery
+    ) -> None:
         self._router = router
+        self._delivery = delivery
         self._pipeline = pipeline
         self._presence = presence
         self._sent: list[Sent] = []
@@ -61,11 +68,7 @@ class ClientStanzas:
             self._answer(session, element, err)
 
     def _handle(self, session: Session, element: Element) -> Waiting:
-        stanza = stanzas.parse(element, session.jid, session.lang)
-        for child in stanza.children:
-            if type(child) is Element and child.ns == ns.DELAY:
-                stanza = self._without_forged_stamps(stanza)
-                break
+        stanza = without_forgeries(stanzas.parse(element, session.jid, session.lang), self._router.is_local)
         if type(stanza) is Message:
             if stanza.to is None:
                 stanza = stanza.with_to(session.jid.bare)  # RFC 6120#10.3.1
@@ -73,11 +76,13 @@ class ClientStanzas:
             if judged is None:
                 return None
             waiting = self._router.route(judged, session)
+            if type(waiting) is Ticket:
+                waiting.then(partial(self._stored, session, element, judged))
+                return waiting
             if self._sent:
                 if waiting is not None:
                     return self._then_sent(waiting, judged, session)
-                for hook in self._sent:
-                    hook(judged, session)
+                self._tell_sent(judged, session)
             return waiting
         if type(stanza) is Iq and stanza.to is None:
             stanza = stanza.with_to(session.jid.bare)  # RFC 6120#10.3.3
@@ -90,21 +95,22 @@ class ClientStanzas:
             return self._presence.send(session, judged_other)
         return self._router.route(judged_other, session)
 
-    def _without_forged_stamps(self, stanza: Stanza) -> Stanza:
-        """``stanza`` without what claims that the server has delayed it (XEP-0203#security)."""
-        honest = [child for child in stanza.children if not self._is_our_stamp(child)]
-        return stanza if len(honest) == len(stanza.children) else stanza.with_children(honest)
-
-    def _is_our_stamp(self, child: Element | str) -> bool:
-        if not isinstance(child, Element) or child.ns != ns.DELAY:
-            return False
-        try:
-            return self._router.is_local(Jid.parse(child.attrs["from"]))
-        except (KeyError, JidError):
-            return False
+    def _stored(self, session: Session, element: Element, message: Message, error: Exception | None) -> None:
+        """``message`` is in the archive, or could not be put there."""
+        if error is not None:
+            self._answer(session, element, error)
+        else:
+            self._tell_sent(message, session)
 
     async def _then_sent(self, waiting: Awaitable[None], message: Message, session: Session) -> None:
         await waiting
+        self._tell_sent(message, session)
+
+    def _tell_sent(self, message: Message, session: Session) -> None:
+        account = session.account
+        if message.place is not None and len(account.resources) > 1:
+            # XEP-0313: what its other clients see of it has the name that it has in its sender's archive.
+            message = self._delivery.identified(message, account, message.place)
         for hook in self._sent:
             hook(message, session)
 
@@ -112,6 +118,8 @@ class ClientStanzas:
         """Tell the client that its stanza failed (RFC 6120#8.3); what is no ``StanzaError`` is a bug and is
         logged as such.
         """
+        if isinstance(err, AlreadyTaken):
+            return
         if isinstance(err, StanzaError):
             error = err
         elif isinstance(err, NoSuchAccount):

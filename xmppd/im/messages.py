@@ -18,56 +18,104 @@ as the sender wrote it (RFC 6121#8.5.2.1.1).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
 
+from xmppd import ns
+from xmppd.clock import Clock
 from xmppd.errors import StanzaError
-from xmppd.im.offline import Offline, worth_keeping
+from xmppd.im.archivable import Storing, counts_as_unread, storing
+from xmppd.im.archiver import Archiver
+from xmppd.im.cursors import Cursors
+from xmppd.im.delivery import Delivery, Received
+from xmppd.jid import Jid
 from xmppd.routing.router import Waiting
+from xmppd.routing.ticket import Ticket
 from xmppd.sessions.account import Account, Resource
 from xmppd.sessions.session import Session
 from xmppd.stanza import Message, Stanza
+from xmppd.storage.archive import Kind, Mark, NewMessage, NewRow, Placed, origin_key, peer_key
+from xmppd.xml.element import Element
 
-Received = Callable[[Message, Account, Sequence[Resource]], None]
+_OWED: Final = int(Kind.OWED)
+_NO_HISTORY: Final = int(Kind.OWED | Kind.HIDDEN)
+_SENT: Final = int(Mark.SENT)
+_UNREAD: Final = int(Mark.UNREAD)
+
+Keeps = Callable[[Account, Jid], bool]
+
+
+class AlreadyTaken(Exception):
+    """The message is a resend of one that was taken (I2): its sender is told nothing else than the first time."""
 
 
 class Messages:
-    """The ``AccountHandler`` for messages."""
+    """The ``AccountHandler`` for messages: bounces, stores (I1), then lets them be delivered."""
 
-    def __init__(self, offline: Offline) -> None:
-        self._offline = offline
-        self._received: list[Received] = []
-        offline.set_delivery(self._deliver, self._tell)
+    def __init__(
+        self,
+        archiver: Archiver,
+        delivery: Delivery,
+        cursors: Cursors,
+        clock: Clock,
+        *,
+        limit: int,
+        resend_seconds: float,
+    ) -> None:
+        """At most ``limit`` messages wait for an account (0: any number). A message that a client sends again within
+        ``resend_seconds`` is recognised.
+        """
+        self._archiver = archiver
+        self._delivery = delivery
+        self._cursors = cursors
+        self._clock = clock
+        self._limit = limit
+        self._resend_seconds = resend_seconds
+        self._keeps: Keeps = _keeps_all
 
     def after_received(self, hook: Received) -> None:
-        """Call ``hook`` with each message to a local account and the resources that got it, once it was
-        delivered; with none once it was kept.
+        """Call ``hook`` with each message to a local account and the resources that get it; with none where it waits
+        for somebody to come.
         """
-        self._received.append(hook)
+        self._delivery.after_received(hook)
+
+    def set_keeps(self, keeps: Keeps) -> None:
+        """Called once at most: whether an account wants messages from and to a peer in its history (XEP-0441)."""
+        self._keeps = keeps
 
     def accept(self, stanza: Stanza, account: Account, session: Session | None) -> Waiting:
         assert isinstance(stanza, Message)
         assert stanza.to is not None
         resource_name = stanza.to.resource
         type = stanza.type
-        if resource_name is not None:
-            resource = account.resources.get(resource_name)
-            if resource is not None:
-                return self._deliver_in_order(stanza, account, (resource,))
-            if type == "error" or type == "headline":
+        named = None if resource_name is None else account.resources.get(resource_name)
+        resources: Sequence[Resource]
+        if named is not None:
+            resources = (named,)
+        else:
+            if type == "error":
                 return None
-            if type != "chat":
+            if resource_name is not None and type != "chat":
+                if type == "headline":
+                    return None
                 raise StanzaError("service-unavailable")  # RFC 6121#8.5.3.2.1
-        if type == "groupchat":
-            # RFC 6121#8.5.2.1.1: only a room sends these, to full JIDs
-            raise StanzaError("service-unavailable")
-        if type == "error":
-            return None
-        resources = account.reachable()
-        if resources:
-            return self._deliver_in_order(stanza, account, resources)
-        if type == "headline":
-            return None
-        return self._keep(stanza, account)
+            if type == "groupchat":
+                # RFC 6121#8.5.2.1.1: only a room sends these, to full JIDs
+                raise StanzaError("service-unavailable")
+            resources = account.reachable()
+        how = storing(stanza)
+        if not resources:
+            if how is Storing.NOTHING:
+                # Nobody is told that it is lost (XEP-0334#no-store): any answer would show strangers whether somebody
+                # is there. The same goes for headlines (RFC 6121#8.5.2.2.3).
+                return None
+            box = account.mailbox
+            if box is not None and 0 < self._limit <= box.waiting:
+                return self._if_there_is_room(stanza, account, session, how)
+        elif how is not Storing.HISTORY:
+            return self._pass_by(stanza, account, resources, session)
+        return self._store(stanza, account, session, how)
 
     def accept_stranger(self, stanza: Stanza, session: Session | None) -> Waiting:
         if stanza.type in ("error", "headline"):
@@ -79,32 +127,85 @@ class Messages:
             return None
         raise StanzaError("service-unavailable", "nobody reads messages to the server itself")
 
-    def _deliver_in_order(
-        self, message: Message, account: Account, resources: Sequence[Resource]
-    ) -> Awaitable[None] | None:
-        """Deliver now, unless older messages for the account are still on their way out of the storage (I5)."""
-        if self._offline.is_busy(account):
-            if worth_keeping(message):
-                return self._offline.keep(message, account)
-            self._offline.let_pass(message, account)
-            return None
-        self._deliver(message, account, resources)
+    def _pass_by(
+        self, message: Message, account: Account, resources: Sequence[Resource], session: Session | None
+    ) -> Waiting:
+        """Deliver ``message`` without storing it, behind what its sender has on the way (I5)."""
+        if session is not None and session.storing:
+            return self._archiver.add(None, lambda _: self._delivery.pass_late(message, account))
+        self._delivery.pass_by(message, account, resources)
         return None
 
-    def _deliver(self, message: Message, account: Account, resources: Sequence[Resource]) -> None:
-        """Give ``message`` to ``resources``, and tell those who make copies."""
-        for resource in resources:
-            resource.deliver(message)
-        for hook in self._received:
-            hook(message, account, resources)
+    async def _if_there_is_room(
+        self, message: Message, account: Account, session: Session | None, how: Storing
+    ) -> None:
+        """As many messages wait as may, unless somebody has fetched some by other ways."""
+        box = account.mailbox
+        assert box is not None
+        if box.unsure:
+            await self._cursors.recount(box)
+        if box.waiting >= self._limit:
+            raise StanzaError("service-unavailable", "too many messages wait for this account")  # XEP-0160
+        await self._store(message, account, session, how)
 
-    def _tell(self, message: Message, account: Account, resources: Sequence[Resource]) -> None:
-        """``resources`` have got ``message``, or nobody has and it is kept."""
-        for hook in self._received:
-            hook(message, account, resources)
+    def _store(self, message: Message, account: Account, session: Session | None, how: Storing) -> Ticket:
+        to = message.to
+        assert to is not None
+        sender = None if session is None else session.account
+        mark = _UNREAD if how is Storing.HISTORY and counts_as_unread(message) else 0
+        keeps = self._keeps
+        in_history = how is Storing.HISTORY and keeps(account, message.sender.bare)
+        row = NewRow(
+            account.id,
+            peer_key(message.sender) | (mark if in_history else 0),
+            _OWED if in_history else _NO_HISTORY,
+        )
+        rows: tuple[NewRow, ...] = (row,)
+        if sender is not None and sender.id == account.id:
+            sender = None  # a note to oneself is one row, and not news
+            rows = (row._replace(peer=row.peer & ~_UNREAD),)
+        elif sender is not None and how is Storing.HISTORY and keeps(sender, to.bare):
+            rows = (NewRow(sender.id, peer_key(to) | _SENT | mark), row)
+        else:
+            sender = None
+        origin = check = 0
+        if session is not None and (origin_id := _origin_id(message)) is not None:
+            origin = origin_key(session.account.jid, to, message.type, origin_id)
+            if session.may_resend:
+                check = max(1, int((self._clock.now() - self._resend_seconds) * 1e6))
+        return self._archiver.add(
+            NewMessage(message.wire(), rows, origin, check),
+            partial(self._stored, message, account, sender, session),
+        )
 
-    def _keep(self, message: Message, account: Account) -> Awaitable[None] | None:
-        if worth_keeping(message):
-            return self._offline.keep(message, account)
-        # Nobody is told that it is lost (XEP-0334#no-store): any answer would show strangers whether somebody is there.
+    def _stored(
+        self,
+        message: Message,
+        account: Account,
+        sender: Account | None,
+        session: Session | None,
+        placed: Placed,
+    ) -> Exception | None:
+        """``message`` is durable: ``sender``, if it is not None, has the first of its rows, ``account`` the last."""
+        if placed.duplicate:
+            return AlreadyTaken()
+        if session is not None:
+            session.may_resend = False
+        places = placed.places
+        if sender is not None:
+            message.place = places[0]
+            self._delivery.sent(sender, places[0])
+        self._delivery.arrive(message, account, places[-1])
         return None
+
+
+def _keeps_all(account: Account, peer: Jid) -> bool:
+    return True
+
+
+def _origin_id(message: Message) -> str | None:
+    """What the sender's client calls the message for good (XEP-0359#origin-id)."""
+    for child in message.children:
+        if type(child) is Element and child.ns == ns.STANZA_ID and child.name == "origin-id":
+            return child.attrs.get("id") or None
+    return None

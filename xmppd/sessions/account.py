@@ -5,10 +5,13 @@ about it.
 from __future__ import annotations
 
 from enum import Flag, auto
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from xmppd.jid import Jid
 from xmppd.stanza import Presence, Stanza
+
+if TYPE_CHECKING:
+    from xmppd.im.mailbox import Mailbox
 
 T = TypeVar("T")
 
@@ -48,15 +51,18 @@ class Resource(Protocol):
 
 class Account:
     """One local account. ``id`` is the storage's ``owner``; ``resources`` has all connected resources by
-    name.
+    name. ``mailbox`` says what of its archive its clients have; it is there before anybody sees the account.
+    ``elsewhere``: it has, or had since it came into memory, resources on other nodes.
     """
 
-    __slots__ = ("_data", "id", "jid", "resources")
+    __slots__ = ("_data", "elsewhere", "id", "jid", "mailbox", "resources")
 
     def __init__(self, id: int, jid: Jid) -> None:
         self.id = id
         self.jid = jid
         self.resources: dict[str, Resource] = {}
+        self.mailbox: Mailbox | None = None
+        self.elsewhere = False
         self._data: dict[type[Any], Any] | None = None
 
     def available(self) -> list[Resource]:

@@ -269,6 +269,7 @@ class Directory:
         known = account.resources.get(name or "")
         if name is None or entry.node == self.node or isinstance(known, Session):
             return
+        account.elsewhere = True
         account.resources[name] = RemoteResource(entry, self._bus)
         if _can_get_messages(entry) and not (
             isinstance(known, RemoteResource) and _can_get_messages(known.entry)

@@ -5,16 +5,18 @@ it knows that only as something to write to.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from xmppd.errors import StreamError
 from xmppd.jid import Jid
 from xmppd.routing.ticket import Ticket
 from xmppd.sessions.account import Account, Trait
-from xmppd.stanza import Presence, Stanza
+from xmppd.stanza import Presence, Stanza, parse
+from xmppd.stream.management import Management, QueueFull
 from xmppd.tasks import Tasks
 from xmppd.xml.element import Element
+from xmppd.xml.fragment import from_bytes
 
 T = TypeVar("T")
 
@@ -37,6 +39,9 @@ class Link(Protocol):
 
     def fail(self, error: StreamError) -> None:
         """End the stream with ``error``, and the session with it."""
+
+    def release(self, error: StreamError) -> None:
+        """End the stream with ``error``; the session goes on without it."""
 
 
 class Gate(Protocol):
@@ -71,14 +76,14 @@ class Session:
     the event loop.
 
     Stanzas are handled in the order they came: most at once, and while one has to wait (for the storage)
-    those behind it queue. Messages may be in the archive's batches several at a time, which keep their order; everything
-    else waits until they are stored.
+    those behind it queue. Messages may be in the archive's batches several at a time, which keep their order;
+    everything else waits until they are stored.
     """
 
     __slots__ = (
         "_after", "_data", "_inbound", "_paused", "_queue", "_slow", "_storing", "_tasks", "account", "address",
-        "directed", "gate", "handled", "jid", "lang", "link", "over", "presence",
-        "priority", "secure", "traits",
+        "directed", "gate", "handled", "jid", "lang", "link", "may_resend", "over", "presence",
+        "priority", "secure", "sm", "traits",
     )  # fmt: skip
 
     def __init__(
@@ -107,7 +112,11 @@ class Session:
         self.traits = Trait.NONE
         self.directed: set[Jid] | None = None  # who got directed presence (RFC 6121#4.6)
         self.gate: Gate | None = None
+        self.sm: Management | None = None  # once the client has enabled stream management
         self.over = False  # it has lost its JID; what of its client is still being handled comes too late for presence
+        self.may_resend = (
+            True  # its first messages may be those whose acknowledgement an earlier session missed (I2)
+        )
         self._inbound = inbound
         self._tasks = tasks
         self.handled = (
@@ -125,14 +134,70 @@ class Session:
     def deliver(self, stanza: Stanza) -> None:
         """Send ``stanza`` to the client, or hold it while the client is inactive."""
         gate = self.gate
-        if gate is None or not gate.hold(stanza):
-            self.link.write(stanza.wire())
+        if gate is None or not self._held_by(gate, stanza):
+            self.send_now(stanza)
 
-    def write(self, data: bytes) -> None:
-        """Send ``data``, a stanza that was written before, behind whatever is held."""
+    def _held_by(self, gate: Gate, stanza: Stanza) -> bool:
+        if stanza.row:
+            gate.flush()  # it has to be acknowledged, and is held back by nobody
+            return False
+        return gate.hold(stanza)
+
+    def send_now(self, stanza: Stanza) -> None:
+        """Send ``stanza`` past the gate."""
+        if self.sm is None:
+            self.link.write(stanza.wire())
+        else:
+            self._send_counted(stanza.wire(), stanza.row, self.sm)
+
+    def write(self, data: bytes, row: int = 0) -> None:
+        """Send ``data``, a stanza that was written before, behind whatever is held. ``row``: where it is in the
+        account's archive.
+        """
         if self.gate is not None:
             self.gate.flush()
-        self.link.write(data)
+        if self.sm is None:
+            self.link.write(data)
+        else:
+            self._send_counted(data, row, self.sm)
+
+    def _send_counted(self, data: bytes, row: int, sm: Management) -> None:
+        try:
+            out = sm.put(data, row)
+        except QueueFull:
+            # DESIGN I6: nobody can go on from here
+            self.link.fail(StreamError("resource-constraint", "too much was not acknowledged"))
+            return
+        if out is not None:
+            self.link.write(out)
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether the client says what it has got (XEP-0198)."""
+        return self.sm is not None
+
+    def unacknowledged_rows(self) -> Sequence[int]:
+        """The rows of the account's archive that the client got and did not acknowledge."""
+        return () if self.sm is None else [row for _, row, _ in self.sm.unacknowledged() if row]
+
+    def unacknowledged_stanzas(self) -> Iterator[Stanza]:
+        """What else the client did not acknowledge."""
+        for data, row, _ in () if self.sm is None else self.sm.unacknowledged():
+            if data is not None and not row:
+                element = from_bytes(data)
+                yield parse(element, Jid.parse(element.attrs["from"]))
+
+    def settle(self, rows: Sequence[int]) -> None:
+        """The client has acknowledged ``rows``."""
+        mailbox = self.account.mailbox
+        if mailbox is not None:
+            for row in rows:
+                mailbox.settle(row)
+
+    @property
+    def storing(self) -> bool:
+        """Whether messages of the client are on their way into the archive."""
+        return self._storing > 0
 
     # In
 
@@ -162,6 +227,11 @@ class Session:
     def busy(self) -> bool:
         """Whether a stanza of this session is still being handled."""
         return self._queue is not None or self._storing > 0
+
+    @property
+    def ending(self) -> bool:
+        """Whether the client is gone for good."""
+        return self.over or self._after is not None
 
     def finish(self, last: Callable[[], Awaitable[None] | None]) -> None:
         """The client is gone: call ``last`` once everything that it sent has been handled."""
