@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delitem(sys.modules, "xmppd_words", raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # tests overwrite it within the second
     return module
+
+
+WITHOUT_DEFAULT = """
+from dataclasses import replace
+from msgspec import defstruct
+from xmppd.extensions.xep_0199_ping import EXTENSION as PING
+EXTENSION = replace(PING, name="words", config=defstruct("Options", [("words", str)]))
+"""
 
 
 def words_at_filter(*options: object) -> list[dict[str, str]]:
@@ -71,7 +80,8 @@ def test_two_that_do_the_same_are_told_apart_and_how_to_go_on(site: Path, instal
         "error: words and ping both handle iq get <ping xmlns='urn:xmpp:ping'/> to the server; "
         "switch one of them off, as with [extensions.words] enabled = false\n"
     )
-    with ServerProcess("serve", cwd=site, env={"PYTHONPATH": str(installed.parent)}) as server:
+    path = os.pathsep.join([str(installed.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with ServerProcess("serve", cwd=site, env={"PYTHONPATH": path}) as server:
         ended = server.wait()
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.endswith(result.err)
@@ -95,6 +105,7 @@ def test_options_without_the_package_are_a_mistake(site: Path) -> None:
         ("def", "cannot be loaded: SyntaxError"),
         ("EXTENSION = 1", "is no extension"),
         ("from xmppd.extensions.xep_0199_ping import EXTENSION", "the extension ping of"),
+        (WITHOUT_DEFAULT, "has no default for its option words"),
     ],
 )
 def test_a_broken_package_is_named(installed: Path, source: str, told: str) -> None:

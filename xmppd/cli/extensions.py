@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 from xmppd.config import Config
+from xmppd.config.decode import fields
 from xmppd.config.load import Extensions
 from xmppd.config.sample import ExtensionSection
 from xmppd.errors import ConfigError
@@ -19,7 +20,7 @@ _GROUP: Final = "xmppd.extensions"
 
 
 def known() -> tuple[Extension[Any], ...]:
-    """Every extension; ``ConfigError`` where two have one name, or a package brings something else."""
+    """Every extension; ``ConfigError`` where two have one name, or a package brings something that cannot be used."""
     found = {extension.name: extension for extension in EXTENSIONS}
     for entry in entry_points(group=_GROUP):
         try:
@@ -32,6 +33,11 @@ def known() -> tuple[Extension[Any], ...]:
         if not isinstance(extension, Extension):
             raise ConfigError(
                 f"the entry point {entry.name} = {entry.value} is no extension; uninstall its package"
+            )
+        if missing := [name for name, field in fields(extension.config).items() if field.required]:
+            raise ConfigError(
+                f"the extension {entry.name} = {entry.value} has no default for its option {missing[0]}; "
+                "mend or uninstall its package"
             )
         if extension.name in found:
             raise ConfigError(
