@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.profile:
         remarks.append("profiled: the figures include the profiler and compare with nothing")
     folder = Path(tempfile.mkdtemp(prefix="xmppd-bench-"))
+    servers: list[Server] = []
     try:
         servers = _servers(chosen.peer, folder, cores, alone=not chosen.peer_only)
         results = Session(servers, options, cores, chosen.profile).run(workloads)
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     finally:
+        for server in servers:
+            server.close()
         if chosen.keep:
             print(f"configurations, data and logs are kept in {folder}")
         else:
@@ -87,10 +90,15 @@ class Session:
         results = []
         for workload in workloads:
             for server in self._servers:
+                if workload.postgres and not server.knows_postgres:
+                    continue
                 _progress(f"{server.name}: {workload.name}")
                 profile = self._profile_for(workload, workloads)
                 try:
-                    with server.start(workload.mechanism, profile) as running, Loop() as loop:
+                    with (
+                        server.start(workload.mechanism, profile, postgres=workload.postgres) as running,
+                        Loop() as loop,
+                    ):
                         bench = Bench(
                             running=running,
                             options=self._options,

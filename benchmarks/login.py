@@ -7,7 +7,7 @@ import itertools
 import re
 import ssl
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.accounts import DOMAIN, Account
@@ -65,6 +65,14 @@ def settle(connection: Connection) -> Script:
     yield (b"bench-settled",)
 
 
+def enable(connection: Connection) -> Script:
+    """Turn stream management on (XEP-0198#enable)."""
+    connection.write(b"<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+    answer = yield (b"<enabled", b"<failed")
+    if answer.endswith(b"<failed"):
+        raise BenchmarkError("the server refused stream management")
+
+
 @dataclass(slots=True)
 class Gate:
     """Where and how clients log in."""
@@ -106,6 +114,10 @@ class Gate:
 
     def settle_all(self, connections: Sequence[Connection]) -> None:
         """Wait until the server has handled everything that all `connections` sent."""
+        self.play_all(connections, settle)
+
+    def play_all(self, connections: Sequence[Connection], script: Callable[[Connection], Script]) -> None:
+        """Run `script` on all `connections` at once, to its end."""
         finished = 0
 
         def done(_: Connection) -> None:
@@ -113,9 +125,9 @@ class Gate:
             finished += 1
 
         for connection in connections:
-            connection.play(settle(connection), done)
+            connection.play(script(connection), done)
         if not self.loop.run(self.timeout, lambda: finished == len(connections)):
-            raise BenchmarkError(f"only {finished} of {len(connections)} sessions answered a ping")
+            raise BenchmarkError(f"only {finished} of {len(connections)} sessions answered")
 
 
 def _sasl(name: str, payload: bytes, attributes: str = "") -> bytes:

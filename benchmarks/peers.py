@@ -32,6 +32,7 @@ class Prosody:
     """Prosody 0.12 or newer, as its default configuration has it."""
 
     name = "prosody"
+    knows_postgres = False
 
     def __init__(self, folder: Path, cores: Cores) -> None:
         self._folder = folder
@@ -46,7 +47,7 @@ class Prosody:
         write_certificate(self._folder / "cert.pem", self._folder / "key.pem")
 
     @contextlib.contextmanager
-    def start(self, mechanism: str, profile: Path | None) -> Iterator[Running]:
+    def start(self, mechanism: str, profile: Path | None, *, postgres: bool) -> Iterator[Running]:
         plain, tls = Address(HOST, free_port()), Address(HOST, free_port())
         self._write_accounts(mechanism)
         config = self._folder / "prosody.cfg.lua"
@@ -65,6 +66,9 @@ class Prosody:
             for address in (plain, tls):
                 wait_for_port(address, process, log)
             yield Running(plain, tls, meter(process.pid))
+
+    def close(self) -> None:
+        pass
 
     def _write_accounts(self, mechanism: str) -> None:
         """Write Prosody's account files: `prosodyctl register` takes a process per account.
@@ -110,6 +114,7 @@ class Ejabberd:
     """ejabberd on Mnesia with its default modules, one scheduler; started without distribution (no epmd)."""
 
     name = "ejabberd"
+    knows_postgres = False
 
     def __init__(self, folder: Path, cores: Cores) -> None:
         self._folder = folder
@@ -126,7 +131,7 @@ class Ejabberd:
         (self._folder / "both.pem").write_text(pem)
 
     @contextlib.contextmanager
-    def start(self, mechanism: str, profile: Path | None) -> Iterator[Running]:
+    def start(self, mechanism: str, profile: Path | None, *, postgres: bool) -> Iterator[Running]:
         plain, tls, api = (Address(HOST, free_port()) for _ in range(3))
         # Mnesia keeps one hash per account, so each mechanism has a database of its own.
         database = self._folder / f"mnesia-{HASHES[mechanism]}"
@@ -163,6 +168,9 @@ class Ejabberd:
             if fresh:
                 self._register(api)
             yield Running(plain, tls, meter(process.pid))
+
+    def close(self) -> None:
+        pass
 
     def _register(self, api: Address) -> None:
         connection = http.client.HTTPConnection(api.host, api.port, timeout=30)

@@ -67,6 +67,7 @@ def print_table(results: Sequence[Result], remarks: Sequence[str]) -> None:
         "budget",
         "ratio",
         "xmppd/peer",
+        "database",
         "per second",
         "busy",
         "p50 ms",
@@ -126,13 +127,14 @@ def write_json(
 def _cells(result: Result, results: Sequence[Result]) -> list[str]:
     measured, unit = result.measurement, result.workload.unit
     if measured is None:
-        return ["failed" if result.error else "-", *[""] * 8]
+        return ["failed" if result.error else "-", *[""] * 9]
     latency = measured.latency
     return [
         f"{_short(measured.figure)} {unit}",
         "" if result.budget is None else _short(result.budget),
         "" if result.ratio is None else f"{result.ratio:.2f}",
         _against(result, results),
+        "" if measured.database is None else f"{_short(measured.database)} µs",
         "" if measured.throughput is None else f"{measured.throughput:,.0f}",
         "" if measured.busy is None else f"{measured.busy:.0%}",
         *(

@@ -20,6 +20,7 @@ from benchmarks.client import Address
 from benchmarks.cores import Cores
 from benchmarks.errors import BenchmarkError
 from benchmarks.meter import Meter, meter
+from tests.support.postgres import Postgres
 
 HOST = "127.0.0.1"
 _START_SECONDS = 30.0
@@ -33,6 +34,8 @@ class Running:
     plain: Address
     tls: Address
     meter: Meter
+    database: Meter | None = None
+    """Of the PostgreSQL behind it, if there is one."""
 
 
 class Server(Protocol):
@@ -47,8 +50,19 @@ class Server(Protocol):
         """Create the accounts. Raises BenchmarkError where that fails."""
         ...
 
-    def start(self, mechanism: str, profile: Path | None) -> AbstractContextManager[Running]:
-        """Run it, able to do `mechanism`, until the context ends. `profile`: write a cProfile file there."""
+    @property
+    def knows_postgres(self) -> bool: ...
+
+    def start(
+        self, mechanism: str, profile: Path | None, *, postgres: bool
+    ) -> AbstractContextManager[Running]:
+        """Run it, able to do `mechanism`, until the context ends. `profile`: write a cProfile file there. `postgres`:
+        with everything in a PostgreSQL.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what was started for all workloads."""
         ...
 
 
@@ -56,11 +70,12 @@ class Xmppd:
     """The server this project is about, started from the checkout through its public command line."""
 
     name = "xmppd"
+    knows_postgres = True
 
     def __init__(self, folder: Path, cores: Cores) -> None:
         self._folder = folder
         self._cores = cores
-        self._config = folder / "xmppd.toml"
+        self._database: Postgres | None = None
 
     def version(self) -> str:
         shown = subprocess.run([sys.executable, "-m", "xmppd", "--version"], capture_output=True, text=True)
@@ -68,31 +83,61 @@ class Xmppd:
 
     def prepare(self, accounts: Sequence[Account]) -> None:
         write_certificate(self._folder / "cert.pem", self._folder / "key.pem")
-        self._config.write_text(_XMPPD_TOML)
         write_csv(accounts, self._folder / "accounts.csv")
-        command = [*self._command(), "user", "import", str(self._folder / "accounts.csv")]
+        self._import(self._configure("sqlite", ""))
+
+    @contextlib.contextmanager
+    def start(self, mechanism: str, profile: Path | None, *, postgres: bool) -> Iterator[Running]:
+        config = self._folder / "sqlite.toml"
+        database = None
+        if postgres:
+            config = self._folder / "postgres.toml"
+            database = self._database or self._start_database()
+        profiler = ["-m", "cProfile", "-o", str(profile)] if profile else []
+        command = [*self._command(config, profiler), "serve"]
+        with started(command, self._folder / "xmppd.log", self._cores, stdout=subprocess.PIPE) as process:
+            ready = _ready_line(process, self._folder / "xmppd.log")
+            yield Running(
+                _address(ready, "c2s"),
+                _address(ready, "c2s_tls"),
+                meter(process.pid),
+                None if database is None else meter(database.pid),
+            )
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.stop()
+
+    def _start_database(self) -> Postgres:
+        """On all cores but the server's, where the machine has them."""
+        self._database = Postgres(self._folder / "postgres", durable=True, settings=_POSTGRES).start()
+        url = self._database.create("bench")
+        self._import(self._configure("postgres", f'[storage]\nurl = "{url}"\n'))
+        return self._database
+
+    def _configure(self, name: str, more: str) -> Path:
+        config = self._folder / f"{name}.toml"
+        config.write_text(_XMPPD_TOML.format(name=name) + more)
+        return config
+
+    def _import(self, config: Path) -> None:
+        command = [*self._command(config), "user", "import", str(self._folder / "accounts.csv")]
         with self._cores.for_preparation():
             done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise BenchmarkError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
 
-    @contextlib.contextmanager
-    def start(self, mechanism: str, profile: Path | None) -> Iterator[Running]:
-        profiler = ["-m", "cProfile", "-o", str(profile)] if profile else []
-        command = [*self._command(profiler), "serve"]
-        with started(command, self._folder / "xmppd.log", self._cores, stdout=subprocess.PIPE) as process:
-            ready = _ready_line(process, self._folder / "xmppd.log")
-            yield Running(_address(ready, "c2s"), _address(ready, "c2s_tls"), meter(process.pid))
+    def _command(self, config: Path, profiler: Sequence[str] = ()) -> list[str]:
+        return [sys.executable, *profiler, "-m", "xmppd", "-c", str(config)]
 
-    def _command(self, profiler: Sequence[str] = ()) -> list[str]:
-        return [sys.executable, *profiler, "-m", "xmppd", "-c", str(self._config)]
 
+_POSTGRES = {"shared_buffers": "256MB", "max_wal_size": "4GB", "autovacuum": "on"}
 
 # Everything a deployment has on stays on. What would throttle the generator is raised, not switched off, so that
 # its cost is in the figures.
 _XMPPD_TOML = f"""\
 domains = ["{DOMAIN}"]
-data_dir = "data"
+data_dir = "{{name}}"
 
 [listen]
 c2s = ["{HOST}:0"]

@@ -15,6 +15,8 @@ WORKLOADS: tuple[Workload, ...] = (
     Chat(name="chat-plain-4", tls=False, window=4, budget=15.0),
     Chat(name="chat-tls-1", tls=True, budget=30.0),
     Chat(name="chat-tls-4", tls=True, window=4, budget=18.0),
+    Chat(name="archive-sqlite", tls=True, stored=True, ask_every=5, budget=60.0),
+    Chat(name="archive-postgres", tls=True, stored=True, ask_every=5, postgres=True, budget=60.0),
     Presence(budget=11.0),
     Login(name="login-sha-1", mechanism="SCRAM-SHA-1", budget=1.2),
     Login(name="login-sha-256", mechanism="SCRAM-SHA-256", budget=1.2),
@@ -24,7 +26,20 @@ WORKLOADS: tuple[Workload, ...] = (
 
 def at_rate(rate: float) -> Sequence[Workload]:
     """Chat in an open loop at `rate` messages a second, for latency at less than full load."""
-    return tuple(Chat(name=f"chat-{kind}-open", tls=kind == "tls", rate=rate) for kind in ("plain", "tls"))
+    return (
+        *(Chat(name=f"chat-{kind}-open", tls=kind == "tls", rate=rate) for kind in ("plain", "tls")),
+        *(
+            Chat(
+                name=f"archive-{engine}-open",
+                tls=True,
+                stored=True,
+                ask_every=5,
+                postgres=engine == "postgres",
+                rate=rate,
+            )
+            for engine in ("sqlite", "postgres")
+        ),
+    )
 
 
 def select(names: Sequence[str], workloads: Sequence[Workload]) -> list[Workload]:

@@ -16,9 +16,8 @@ from benchmarks.accounts import Account
 from benchmarks.client import Connection, client_tls
 from benchmarks.cores import Cores, busy_seconds
 from benchmarks.errors import BenchmarkError
-from benchmarks.login import Gate
+from benchmarks.login import Gate, enable
 from benchmarks.loop import Loop
-from benchmarks.meter import Meter
 from benchmarks.scram import KeyCache
 from benchmarks.server import Running
 
@@ -64,6 +63,8 @@ class Measurement:
     """Share of the time that other programs ran on the server's core."""
     generator: float | None = None
     """CPU µs of the generator per unit."""
+    database: float | None = None
+    """CPU µs of PostgreSQL per unit; None where there is none."""
     latency: Latency | None = None
     note: str = ""
 
@@ -85,6 +86,11 @@ class Workload(Protocol):
         """The SASL mechanism its clients use."""
         ...
 
+    @property
+    def postgres(self) -> bool:
+        """Whether the server keeps everything in PostgreSQL, with commits forced to the disk; else in SQLite."""
+        ...
+
     def accounts(self, options: Options) -> int:
         """How many accounts it needs."""
         ...
@@ -100,6 +106,7 @@ class Usage:
 
     server: float = 0.0
     generator: float = 0.0
+    database: float = 0.0
     core: float = 0.0
     """Of all programs on the server's core; 0 where it has none of its own."""
     wall: float = 0.0
@@ -114,10 +121,11 @@ class Usage:
 class Stopwatch:
     """Adds up measured windows."""
 
-    def __init__(self, server: Meter, cores: Cores) -> None:
+    def __init__(self, running: Running, cores: Cores) -> None:
         self.last = Usage()
         """The last window."""
-        self._server = server
+        self._server = running.meter
+        self._database = running.database
         self._cores = cores
         self._total = Usage()
 
@@ -141,6 +149,7 @@ class Stopwatch:
             busy=total.server / total.wall,
             disturbed=None if self._cores.server is None else others / total.wall,
             generator=total.generator / units * 1e6,
+            database=None if self._database is None else total.database / units * 1e6,
             latency=percentiles(latencies),
             note=note,
         )
@@ -150,6 +159,7 @@ class Stopwatch:
         return Usage(
             server=self._server.cpu(),
             generator=time.process_time(),
+            database=0.0 if self._database is None else self._database.cpu(),
             core=0.0 if core is None else busy_seconds(core),
             wall=time.perf_counter(),
         )
@@ -172,11 +182,15 @@ class Bench:
         address = self.running.tls if tls else self.running.plain
         return Gate(self.loop, address, client_tls() if tls else None, self.mechanism, self.keys)
 
-    def online(self, tls: bool, count: int) -> list[Connection]:
-        """The first `count` accounts, logged in, available, and with nothing more to come from the server."""
+    def online(self, tls: bool, count: int, *, acknowledged: bool = False) -> list[Connection]:
+        """The first `count` accounts, logged in, available, and with nothing more to come from the server;
+        `acknowledged`: with stream management (XEP-0198).
+        """
         gate = self.gate(tls)
         connections = gate.login_all(self.accounts[:count])
         gate.settle_all(connections)
+        if acknowledged:
+            gate.play_all(connections, enable)
         return connections
 
     def measure(
@@ -188,7 +202,7 @@ class Bench:
         """
         drive(self.options.warmup)
         del latencies[:]
-        watch = Stopwatch(self.running.meter, self.cores)
+        watch = Stopwatch(self.running, self.cores)
         costs: list[float] = []
         first = units()
         with no_collector():

@@ -13,6 +13,8 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.markers import MarkerCounter
 from benchmarks.workloads.base import Bench, Measurement, Options
 
+REQUEST = b"<r xmlns='urn:xmpp:sm:3'/>"
+_NO_STORE = "<no-store xmlns='urn:xmpp:hints'/>"
 _BODY = ("All the world's a stage, and all the men and women merely players. " * 3)[:150]
 
 
@@ -23,9 +25,12 @@ class Pair:
     """
 
     __slots__ = (
+        "_acknowledge",
         "_arrived",
+        "_ask_every",
         "_clock",
         "_count",
+        "_count_requests",
         "_head",
         "_sent",
         "_serial",
@@ -36,8 +41,18 @@ class Pair:
     )
 
     def __init__(
-        self, sender: Connection, receiver: Connection, to: str, arrived: Callable[[float], None]
+        self,
+        sender: Connection,
+        receiver: Connection,
+        to: str,
+        arrived: Callable[[float], None],
+        *,
+        stored: bool,
+        ask_every: int,
     ) -> None:
+        """`stored`: the messages go into the archive. `ask_every`: after how many the sender asks for an
+        acknowledgement (XEP-0198); both sides have enabled that. 0: they have not.
+        """
         self.received = 0
         self.refill = True
         """Closed loop: what arrives makes the sender send as many again."""
@@ -45,7 +60,10 @@ class Pair:
         self._clock = time.perf_counter
         self._count = MarkerCounter(b"</message>").feed
         self._head = f"<message to='{to}' type='chat' id='m".encode()
-        self._tail = f"'><body>{_BODY}</body></message>".encode()
+        self._tail = f"'><body>{_BODY}</body>{'' if stored else _NO_STORE}</message>".encode()
+        self._ask_every = ask_every
+        self._count_requests = MarkerCounter(REQUEST).feed if ask_every else None
+        self._acknowledge = receiver.write
         self._serial = 0
         self._sent: deque[float] = deque()
         self._write = sender.write
@@ -64,14 +82,20 @@ class Pair:
             self._serial += 1
             data += b"%b%d%b" % (head, self._serial, tail)
             self._sent.append(when)
+            if self._ask_every and self._serial % self._ask_every == 0:
+                data += REQUEST
         self._write(data)
 
     def _on_receiver(self, chunk: bytes) -> None:
         count = self._count(chunk)
+        self.received += count
+        if self._count_requests is not None and self._count_requests(chunk):
+            # Within one chunk the request may be in front of messages; a number that is too high by these would be an
+            # error, so it is asked for only what was complete before.
+            self._acknowledge(b"<a xmlns='urn:xmpp:sm:3' h='%d'/>" % (self.received - count))
         if not count:
             return
         now = self._clock()
-        self.received += count
         for _ in range(count):
             self._arrived(now - self._sent.popleft())
         if self.refill:
@@ -82,11 +106,15 @@ class Pair:
 class Chat:
     """Closed loop with `window` messages in flight per pair, or open loop at `rate` messages a second.
 
-    With a window of 1 the server finds one message per readable socket; with 4, mostly four.
+    With a window of 1 the server finds one message per readable socket; with 4, mostly four. What is `stored` costs a
+    row in the archives of both; else a hint keeps the messages out of these.
     """
 
     name: str
     tls: bool
+    stored: bool = False
+    ask_every: int = 0
+    postgres: bool = False
     window: int = 1
     rate: float | None = None
     budget: float | None = None
@@ -115,9 +143,9 @@ class Chat:
 
     def _pairs(self, bench: Bench, arrived: Callable[[float], None]) -> list[Pair]:
         half = bench.options.pairs
-        connections = bench.online(self.tls, 2 * half)
+        connections = bench.online(self.tls, 2 * half, acknowledged=bool(self.ask_every))
         pairs = [
-            Pair(sender, receiver, account.jid, arrived)
+            Pair(sender, receiver, account.jid, arrived, stored=self.stored, ask_every=self.ask_every)
             for sender, receiver, account in zip(
                 connections[:half], connections[half:], bench.accounts[half : 2 * half], strict=True
             )

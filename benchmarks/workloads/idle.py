@@ -20,6 +20,7 @@ class Idle:
     budget: float | None = None
     unit: str = "KiB/session"
     mechanism: str = "SCRAM-SHA-1"
+    postgres: bool = False
 
     def accounts(self, options: Options) -> int:
         return _WARM + options.sessions

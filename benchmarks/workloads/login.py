@@ -23,6 +23,7 @@ class Login:
     mechanism: str
     budget: float | None = None
     unit: str = "ms/login"
+    postgres: bool = False
 
     def accounts(self, options: Options) -> int:
         return options.logins
@@ -34,7 +35,7 @@ class Login:
         # Warms up the server, and fills the cache of salted passwords: from here on the generator hashes none.
         _log_out(bench, gate.login_all(accounts))
         gate.durations.clear()
-        watch = Stopwatch(meter, bench.cores)
+        watch = Stopwatch(bench.running, bench.cores)
         costs: list[float] = []
         departures: list[float] = []
         began = time.perf_counter()

@@ -74,6 +74,7 @@ class Presence:
     budget: float | None = None
     unit: str = "µs/delivery"
     mechanism: str = "SCRAM-SHA-1"
+    postgres: bool = False
 
     def accounts(self, options: Options) -> int:
         return options.contacts + 1
