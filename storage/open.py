@@ -6,10 +6,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from xmppd.config.model import Config
 from xmppd.errors import ConfigError
 from xmppd.storage.interfaces import Stores
 from xmppd.storage.migrations import migrations
+from xmppd.storage.migrations.plan import Plan
 from xmppd.storage.packing import Packing, own_dictionaries
+from xmppd.storage.postgres.accounts import PostgresAccounts
+from xmppd.storage.postgres.blocklists import PostgresBlocklists
+from xmppd.storage.postgres.database import CONNECTIONS, STATEMENT_SECONDS, WAIT_SECONDS, plan_database
+from xmppd.storage.postgres.database import Database as PostgresDatabase
+from xmppd.storage.postgres.missing import missing
+from xmppd.storage.postgres.offline import PostgresOffline
+from xmppd.storage.postgres.private import PostgresPrivate
+from xmppd.storage.postgres.rosters import PostgresRosters
+from xmppd.storage.postgres.secrets import PostgresSecrets
+from xmppd.storage.postgres.vcards import PostgresVcards
 from xmppd.storage.sqlite.accounts import SqliteAccounts
 from xmppd.storage.sqlite.archive import SqliteArchive, SqliteCursors
 from xmppd.storage.sqlite.blocklists import SqliteBlocklists
@@ -19,42 +31,84 @@ from xmppd.storage.sqlite.offline import SqliteOffline
 from xmppd.storage.sqlite.preferences import SqlitePreferences
 from xmppd.storage.sqlite.private import SqlitePrivate
 from xmppd.storage.sqlite.rosters import SqliteRosters
-from xmppd.storage.sqlite.schema import Plan
 from xmppd.storage.sqlite.secrets import SqliteSecrets
 from xmppd.storage.sqlite.vcards import SqliteVcards
+from xmppd.storage.url import FORM, PostgresUrl, is_postgres, parse_postgres
 
-FORMS = "'sqlite:///absolute/path', 'sqlite:path' (relative to the configuration file), 'sqlite::memory:'"
+FORMS = f"'sqlite:///absolute/path', 'sqlite:path' (relative to the configuration file), 'sqlite::memory:', '{FORM}'"
 
 
-async def open_stores(url: str, base: Path, *, clock: Callable[[], float] = time.time) -> Stores:
+async def open_configured(config: Config) -> Stores:
+    """Open the storage of ``config`` as ``open_stores`` does."""
+    storage = config.storage
+    return await open_stores(
+        storage.url or "",
+        config.data_dir,
+        connections=storage.connections,
+        wait_seconds=storage.wait_seconds,
+        statement_seconds=storage.statement_seconds,
+    )
+
+
+async def open_stores(
+    url: str,
+    base: Path,
+    *,
+    connections: int = CONNECTIONS,
+    wait_seconds: float = WAIT_SECONDS,
+    statement_seconds: float = STATEMENT_SECONDS,
+    clock: Callable[[], float] = time.time,
+) -> Stores:
     """Open the storage that ``url`` names and bring its schema up to date; whoever opens it awaits ``close()``.
 
     ``base`` is the directory that relative paths start from: the configuration file's. ``clock``, seconds since the
-    epoch, is for SQLite, which has none of its own, and called on its thread. ``ConfigError`` if ``url`` is
-    none, ``UserError`` if the storage cannot be opened; both say what to do. Use it on the event loop that opened it.
+    epoch, is for SQLite, which has none of its own, and called on its thread. The rest is for PostgreSQL, as in
+    ``[storage]``. ``ConfigError`` if ``url`` is none, ``UserError`` if the storage cannot be opened; both say what
+    to do. Use it on the event loop that opened it.
     """
+    if is_postgres(url):
+        database = await PostgresDatabase.open(
+            postgres_url(url),
+            connections=connections,
+            wait_seconds=wait_seconds,
+            statement_seconds=statement_seconds,
+        )
+        return postgres_stores(database)
     return sqlite_stores(await Database.open(sqlite_path(url, base)), clock=clock)
 
 
-def plan_storage(url: str, base: Path) -> Plan:
+async def plan_storage(url: str, base: Path) -> Plan:
     """What ``open_stores`` would do to the schema; changes nothing, and raises what that would raise."""
+    if is_postgres(url):
+        return await plan_database(postgres_url(url))
     return plan_file(sqlite_path(url, base))
 
 
-def schema_versions(url: str, base: Path) -> tuple[int, int]:
+async def schema_versions(url: str, base: Path) -> tuple[int, int]:
     """The schema version of the storage, 0 where it is not made yet, and the newest that this program knows.
 
     Only reads, whether a server runs or not. ``UserError`` says what is wrong with the storage.
     """
-    return plan_storage(url, base).version, len(migrations("sqlite"))
+    newest = len(migrations("postgres" if is_postgres(url) else "sqlite"))
+    return (await plan_storage(url, base)).version, newest
+
+
+def storage_name(url: str) -> str:
+    """``url`` for people: without a password."""
+    return postgres_url(url).name if is_postgres(url) else url
+
+
+def postgres_url(url: str) -> PostgresUrl:
+    """The address of a PostgreSQL database. ``ConfigError`` if ``url`` is none; its text holds no password."""
+    try:
+        return parse_postgres(url)
+    except ValueError as error:
+        raise ConfigError(f"[storage] url: {error}; the form is {FORM}") from error
 
 
 def sqlite_path(url: str, base: Path) -> Path | None:
     """The absolute path of the database; None: in memory. ``ConfigError`` if ``url`` has none of the allowed forms."""
     scheme, _, rest = url.partition(":")
-    if scheme in ("postgresql", "postgres"):
-        # Not the value: there may be a password in it.
-        raise ConfigError(f"[storage] url: PostgreSQL comes with a later version; allowed are {FORMS}")
     if rest == ":memory:" and scheme == "sqlite":
         return None
     if rest.startswith("/"):
@@ -80,5 +134,23 @@ def sqlite_stores(database: Database, *, clock: Callable[[], float] = time.time)
         chat_lists=SqliteChatLists(database),
         preferences=SqlitePreferences(database),
         secrets=SqliteSecrets(database),
+        close=database.close,
+    )
+
+
+def postgres_stores(database: PostgresDatabase) -> Stores:
+    """Every aggregate of ``database``, which is open."""
+    return Stores(
+        accounts=PostgresAccounts(database),
+        rosters=PostgresRosters(database),
+        blocklists=PostgresBlocklists(database),
+        private=PostgresPrivate(database),
+        vcards=PostgresVcards(database),
+        offline=PostgresOffline(database),
+        archive=missing(),
+        cursors=missing(),
+        chat_lists=missing(),
+        preferences=missing(),
+        secrets=PostgresSecrets(database),
         close=database.close,
     )

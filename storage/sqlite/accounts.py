@@ -17,8 +17,8 @@ from xmppd.storage.interfaces import (
     ScramHash,
     ScramKeys,
 )
+from xmppd.storage.rows import array
 from xmppd.storage.sqlite.database import Database
-from xmppd.storage.sqlite.rows import array
 
 # Every table with an `owner` column. Deleting an account empties them; a test compares this with the schema.
 OWNED: Final = (

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from xmppd.jid import Jid
 from xmppd.storage.interfaces import BlocklistFull, BlocklistStore
+from xmppd.storage.rows import address, array
 from xmppd.storage.sqlite.database import Database
-from xmppd.storage.sqlite.rows import address, array, require_account
+from xmppd.storage.sqlite.rows import require_account
 
 
 class SqliteBlocklists(BlocklistStore):

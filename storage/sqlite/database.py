@@ -13,8 +13,9 @@ from typing import Final, TypeVar
 from xmppd.errors import UserError
 from xmppd.storage.interfaces import StorageUnavailable
 from xmppd.storage.migrations import migrations
+from xmppd.storage.migrations.plan import Plan
 from xmppd.storage.sqlite.errors import explain
-from xmppd.storage.sqlite.schema import Plan, migrate, plan
+from xmppd.storage.sqlite.schema import migrate, plan
 from xmppd.storage.sqlite.worker import Work, Worker
 
 T = TypeVar("T")

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from xmppd.storage.interfaces import OfflineFull, OfflineMessage, OfflineStore
+from xmppd.storage.rows import array
 from xmppd.storage.sqlite.database import Database
-from xmppd.storage.sqlite.rows import array, require_account
+from xmppd.storage.sqlite.rows import require_account
 
 
 class SqliteOffline(OfflineStore):

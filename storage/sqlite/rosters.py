@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Final
 
 from xmppd.jid import Jid
@@ -20,13 +18,12 @@ from xmppd.storage.interfaces import (
     RosterUpdate,
     Subscription,
 )
+from xmppd.storage.rows import address, array
+from xmppd.storage.rows import groups as parse_groups
 from xmppd.storage.sqlite.database import Database
-from xmppd.storage.sqlite.rows import address, array
 
 _Row = tuple[str, str, str, str, int, int, bytes | None, int]
 
-_CACHED_LENGTH: Final = 256  # longer lists of groups are not cached: they must not fill memory
-_NO_GROUPS: Final[tuple[str, ...]] = ()
 _SUBSCRIPTIONS: Final = {subscription.value: subscription for subscription in Subscription}
 
 
@@ -111,23 +108,13 @@ def _item(row: _Row) -> RosterItem:
     return RosterItem(
         address(contact),
         name,
-        _NO_GROUPS if groups == "[]" else _groups(groups),
+        parse_groups(groups),
         _SUBSCRIPTIONS[subscription],
         ask == 1,
         approved == 1,
         request,
         listed == 1,
     )
-
-
-def _groups(text: str) -> tuple[str, ...]:
-    return _cached_groups(text) if len(text) <= _CACHED_LENGTH else tuple(json.loads(text))
-
-
-@lru_cache(maxsize=4096)
-def _cached_groups(text: str) -> tuple[str, ...]:
-    """The same few groups stand in many items: parsed once, and one tuple for all of them."""
-    return tuple(json.loads(text))
 
 
 def _require_room(connection: sqlite3.Connection, owner: int, item: RosterItem, limit: int) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from xmppd import __version__
-from xmppd.errors import UserError
 from xmppd.storage.migrations import Migration, migrations
+from xmppd.storage.migrations.plan import Plan, decide, meta_rows
 
 META = """
 CREATE TABLE IF NOT EXISTS meta (
@@ -16,14 +14,6 @@ CREATE TABLE IF NOT EXISTS meta (
     value ANY NOT NULL
 ) STRICT, WITHOUT ROWID
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What ``migrate`` would do: ``version`` is the schema's now (0: an empty database), ``pending`` comes in order."""
-
-    version: int
-    pending: tuple[Migration, ...]
 
 
 def plan(connection: sqlite3.Connection, path: str, known: tuple[Migration, ...] | None = None) -> Plan:
@@ -34,22 +24,8 @@ def plan(connection: sqlite3.Connection, path: str, known: tuple[Migration, ...]
     """
     known = migrations("sqlite") if known is None else known
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    if not tables:
-        return Plan(0, known)
-    if "meta" not in tables:
-        raise UserError(
-            f"the database {path} belongs to another program (its tables: {', '.join(sorted(tables)[:5])}); "
-            "name another file in [storage] url"
-        )
-    meta = dict(connection.execute("SELECT name, value FROM meta"))
-    version, compatible = int(meta["schema"]), int(meta["compatible"])
-    if compatible > len(known):
-        raise UserError(
-            f"the database {path} has schema version {version}, written by xmppd {meta['program']}; it needs a program "
-            f"that knows version {compatible} or newer, and this one, xmppd {__version__}, knows {len(known)}: "
-            f"run xmppd {meta['program']} or newer, or bring back a backup from before the upgrade"
-        )
-    return Plan(version, known[version:])
+    meta = dict(connection.execute("SELECT name, value FROM meta")) if "meta" in tables else None
+    return decide(path, tables, meta, known)
 
 
 def migrate(connection: sqlite3.Connection, path: str, known: tuple[Migration, ...] | None = None) -> Plan:
@@ -66,11 +42,7 @@ def migrate(connection: sqlite3.Connection, path: str, known: tuple[Migration, .
                 connection.execute(statement)
             connection.executemany(
                 "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                [
-                    ("schema", migration.number),
-                    ("compatible", migration.compatible),
-                    ("program", __version__),
-                ],
+                meta_rows(migration),
             )
         connection.execute("COMMIT")
     except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from tests.support.postgres import fresh_database
 from xmppd.jid import Jid
 from xmppd.storage.interfaces import RosterChange, RosterItem, Stores
 from xmppd.storage.open import open_stores
@@ -34,7 +35,19 @@ class SqliteMemory:
         return await open_stores("sqlite::memory:", self._directory)
 
 
-DURABLE: dict[str, type[Engine]] = {"file": SqliteFile}
+class PostgresServer:
+    """Databases of their own on the server that the whole run shares."""
+
+    def __init__(self, directory: Path) -> None:
+        self._url: str | None = None
+
+    async def open(self) -> Stores:
+        if self._url is None:
+            self._url = await fresh_database()
+        return await open_stores(self._url, Path("/"))
+
+
+DURABLE: dict[str, type[Engine]] = {"file": SqliteFile, "postgres": PostgresServer}
 ENGINES: dict[str, type[Engine]] = {**DURABLE, "memory": SqliteMemory}
 
 

@@ -130,20 +130,20 @@ async def test_the_server_does_not_open_a_newer_database(tmp_path: Path) -> None
 
 async def test_a_plan_can_be_had_without_opening_the_storage(tmp_path: Path) -> None:
     known = migrations("sqlite")
-    assert plan_storage("sqlite:x.db", tmp_path).pending == known
-    assert plan_storage("sqlite::memory:", tmp_path).pending == known
+    assert (await plan_storage("sqlite:x.db", tmp_path)).pending == known
+    assert (await plan_storage("sqlite::memory:", tmp_path)).pending == known
     assert list(tmp_path.iterdir()) == []
     database = await Database.open(tmp_path / "x.db")
-    assert plan_storage("sqlite:x.db", tmp_path).pending == ()  # while the server runs, too
+    assert (await plan_storage("sqlite:x.db", tmp_path)).pending == ()  # while the server runs, too
     await database.close()
-    planned = plan_storage("sqlite:x.db", tmp_path)
+    planned = await plan_storage("sqlite:x.db", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [
         "x.db"
     ]  # it leaves no -wal file to someone else's trouble
     assert (planned.version, planned.pending) == (len(known), ())
     (tmp_path / "y.db").write_bytes(b"x" * 10_000)
     with pytest.raises(UserError, match="no SQLite database"):
-        plan_storage("sqlite:y.db", tmp_path)
+        await plan_storage("sqlite:y.db", tmp_path)
 
 
 def test_statements_are_split_where_they_end() -> None:

@@ -16,7 +16,7 @@ from xmppd.control import ControlClient
 from xmppd.errors import UserError
 from xmppd.lock import LOCK_NAME, DataLock, Locked
 from xmppd.storage.interfaces import AccountExists, NoSuchAccount
-from xmppd.storage.open import open_stores, schema_versions
+from xmppd.storage.open import open_configured, schema_versions
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ async def _connect_or_open(config: Config, stack: AsyncExitStack, create: bool) 
         if (client := await ControlClient.connect(config.data_dir)) is not None:
             stack.push_async_callback(client.close)
             return client
-        if not (create or _is_used(config)):
+        if not (create or await _is_used(config)):
             raise _nothing_here(config)
         try:
             stack.enter_context(DataLock.acquire(config.data_dir, "a command"))
@@ -82,16 +82,16 @@ async def _connect_or_open(config: Config, stack: AsyncExitStack, create: bool) 
             return await _open(config, stack, create)
 
 
-def _is_used(config: Config) -> bool:
+async def _is_used(config: Config) -> bool:
     """Whether a server or a command was here. Each leaves a lock; a restored backup is a storage without one."""
     try:
-        return (config.data_dir / LOCK_NAME).exists() or _has_storage(config)
+        return (config.data_dir / LOCK_NAME).exists() or await _has_storage(config)
     except OSError:  # a folder that this user may not enter: taking the lock says so
         return True
 
 
-def _has_storage(config: Config) -> bool:
-    version, _ = schema_versions(config.storage.url or "", config.data_dir)
+async def _has_storage(config: Config) -> bool:
+    version, _ = await schema_versions(config.storage.url or "", config.data_dir)
     return version > 0
 
 
@@ -108,9 +108,9 @@ def _nothing_here(config: Config) -> UserError:
 
 async def _open(config: Config, stack: AsyncExitStack, create: bool) -> Accounts:
     url = config.storage.url or ""
-    if url == _IN_MEMORY or not (create or _has_storage(config)):
+    if url == _IN_MEMORY or not (create or await _has_storage(config)):
         raise _nothing_here(config)
-    stores = await open_stores(url, config.data_dir)
+    stores = await open_configured(config)
     stack.push_async_callback(stores.close)
     passwords = Passwords(config.auth.scram_iterations)
     stack.callback(passwords.close)

@@ -46,7 +46,7 @@ async def find(config: Config, file: Path | None, resolver: Resolver, now: float
         ),
         check_data_dir(config),
         server,
-        check_storage(config),
+        await check_storage(config),
         *check_tls(config, now, made_at_start=file is None),
         *check_ports(config, running),
         *await check_dns(config, resolver),

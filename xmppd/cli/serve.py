@@ -31,7 +31,7 @@ from xmppd.errors import ConfigError, UserError
 from xmppd.lock import DataLock
 from xmppd.logs import fields
 from xmppd.storage.interfaces import Stores
-from xmppd.storage.open import open_stores
+from xmppd.storage.open import open_configured
 
 if TYPE_CHECKING:
     from xmppd.server import Server
@@ -101,7 +101,7 @@ async def run_node(run: Run, config: Config, load: Callable[[], Config]) -> None
         if run.file is None:
             _embedded_certificate(config)
         check_servable(config, str(run.file or "the embedded configuration"))
-        stores = await open_stores(config.storage.url or "", config.data_dir)
+        stores = await open_configured(config)
         stack.push_async_callback(stores.close)
         if run.file is None:
             await _embedded_admin(run, config, stores)

@@ -116,9 +116,36 @@ class Storage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         StorageUrl | None,
         STORAGE,
         Meta(
-            description="The database. Absent: `xmppd.db` in `data_dir`. A relative path starts at this file's folder."
+            description="The database. Absent: `xmppd.db` in `data_dir`. A relative path starts at this file's folder. "
+            "A password for PostgreSQL may also come from the variable PGPASSWORD or from ~/.pgpass."
         ),
     ] = None
+    connections: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000,
+            description="PostgreSQL: connections that this process has at most. All processes together need fewer than "
+            "`max_connections` of the server.",
+        ),
+    ] = 10
+    wait_seconds: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=300,
+            description="PostgreSQL: how long an operation waits for a connection while the server is away or busy, "
+            "before it fails.",
+        ),
+    ] = 10.0
+    statement_seconds: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=3_600,
+            description="PostgreSQL: how long a transaction may take before it is cut off.",
+        ),
+    ] = 10.0
 
 
 class Cluster(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

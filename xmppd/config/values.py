@@ -11,9 +11,10 @@ from typing import Any, Final, NewType
 import msgspec
 
 from xmppd.jid import Jid, JidError
+from xmppd.storage.url import FORM, is_postgres, parse_postgres
 
 Network = IPv4Network | IPv6Network
-# "sqlite:" and an absolute path; how it is opened is the storage's business.
+# "sqlite:" and an absolute path, or "postgresql://..."; how it is opened is the storage's business.
 StorageUrl = NewType("StorageUrl", str)
 
 
@@ -104,11 +105,11 @@ def _path(value: object, base: Path) -> Path:
 
 def _storage(value: object, base: Path) -> StorageUrl:
     text = _text(value)
+    if is_postgres(text):
+        return StorageUrl(parse_postgres(text).text)
     scheme, colon, rest = text.partition(":")
     if not colon or scheme != "sqlite":
-        raise ValueError(
-            "postgresql:// comes with a later version" if scheme.startswith("postgres") else "unknown scheme"
-        )
+        raise ValueError("unknown scheme")
     if rest == ":memory:":
         return StorageUrl(text)
     if rest.startswith("//") and not rest.startswith("///"):
@@ -172,5 +173,5 @@ ADDRESSES: Final = listed(
 )
 NETWORKS: Final = listed(_network, tuple, 'a list of networks such as ["10.0.0.0/8", "fd00::/8"]')
 PATH: Final = Kind(_path, "a path; a relative one starts at the folder of this file")
-STORAGE: Final = Kind(_storage, '"sqlite:relative/path" or "sqlite:///absolute/path"')
+STORAGE: Final = Kind(_storage, f'"sqlite:relative/path", "sqlite:///absolute/path" or "{FORM}"')
 REDIS: Final = Kind(_redis, '"redis://host:port/0" or "rediss://..." for TLS')

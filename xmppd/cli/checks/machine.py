@@ -12,7 +12,7 @@ from xmppd.cli.checks.finding import Finding, error, ok, warn
 from xmppd.config import Address, Config
 from xmppd.control import Status
 from xmppd.errors import UserError
-from xmppd.storage.open import schema_versions
+from xmppd.storage.open import schema_versions, storage_name
 
 _OTHER_USER: Final = "run xmppd check as the user who runs the server"
 
@@ -73,17 +73,18 @@ def _check_port(subject: str, address: Address, ours: frozenset[str]) -> Finding
     return ok(subject, "it is free")
 
 
-def check_storage(config: Config) -> Finding:
+async def check_storage(config: Config) -> Finding:
     """Whether it opens and has a schema that this program knows; nothing is changed."""
     url = config.storage.url or ""
+    name = storage_name(url)
     try:
-        version, newest = schema_versions(url, config.data_dir)
+        version, newest = await schema_versions(url, config.data_dir)
     except UserError as err:
         return error("storage", str(err), "")
     except OSError as err:
-        return error("storage", f"{url} cannot be looked at: {err.strerror}", _OTHER_USER)
+        return error("storage", f"{name} cannot be looked at: {err.strerror}", _OTHER_USER)
     if version == 0:
-        return ok("storage", f"{url} is made when it is needed")
+        return ok("storage", f"{name} is made when it is needed")
     if version < newest:
-        return ok("storage", f"{url} has schema version {version}; the next start brings it to {newest}")
-    return ok("storage", f"{url} has schema version {version}")
+        return ok("storage", f"{name} has schema version {version}; the next start brings it to {newest}")
+    return ok("storage", f"{name} has schema version {version}")

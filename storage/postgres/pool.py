@@ -1,0 +1,160 @@
+"""The connections of one process: at most so many, made when they are needed, handed out in the order of asking.
+
+Not asyncpg's own pool: that one resets a connection with a round trip each time, and leaves it to its user what to do
+while the server is away. Everything here belongs to the event loop that made it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from xmppd.logs import fields
+from xmppd.storage.interfaces import StorageUnavailable
+from xmppd.storage.postgres.connection import Connection, Link
+from xmppd.storage.postgres.errors import explain, is_passing
+
+log = logging.getLogger("xmppd.storage")
+
+_FIRST_PAUSE: Final = 0.05  # seconds between attempts to connect, doubled each time
+_LONGEST_PAUSE: Final = 0.5
+_STALE: Final = (
+    60.0  # seconds: what was idle for longer may have been forgotten by a firewall, and would never answer
+)
+_FAREWELL: Final = 1.0  # seconds that closing a connection in the polite way may take
+
+
+class Pool:
+    """``connect`` makes a connection; ``name`` is the database's, for people."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], name: str, size: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connect = connect
+        self._name = name
+        self._size = size
+        self._open = 0  # connections, and attempts to make one
+        self._idle: list[Link] = []  # the last one used is used first
+        self._waiting: deque[asyncio.Future[Link | None]] = deque()  # None: make a connection
+        self._trouble: StorageUnavailable | None = None  # why connecting does not succeed at present
+
+    async def acquire(self, deadline: float) -> Link:
+        """A connection for the caller alone, who gives it to ``release`` or ``discard``.
+
+        ``deadline``: loop time until which it is waited for. ``StorageUnavailable`` says why there is none.
+        """
+        while self._idle:
+            link = self._idle.pop()
+            if not link.connection.is_closed() and self._loop.time() - link.idle_since < _STALE:
+                return link
+            self._drop(link)
+        if self._open < self._size:
+            self._open += 1
+        else:
+            given = await self._wait(deadline)
+            if given is not None:
+                return given
+        try:
+            return Link(await self.connect(deadline))
+        except BaseException:
+            self._free_place()
+            raise
+
+    async def connect(self, deadline: float) -> Connection:
+        """A connection outside of the pool, which belongs to the caller. Tries until ``deadline`` if that may help."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    connection = await self._connect()
+            except Exception as error:
+                trouble = self._failed(error)
+                if not is_passing(error) or self._loop.time() + pause >= deadline:
+                    raise trouble from error
+            else:
+                self._succeeded()
+                return connection
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def release(self, link: Link) -> None:
+        """Take back a connection that has no open transaction."""
+        if link.connection.is_closed():
+            self._free_place()
+            return
+        link.idle_since = self._loop.time()
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(link)
+                return
+        self._idle.append(link)
+
+    def discard(self, link: Link) -> None:
+        """Close a connection whose state is not known."""
+        link.connection.terminate()
+        self._free_place()
+
+    async def close(self) -> None:
+        """End every connection; none is in use any more."""
+        links, self._idle = self._idle, []
+        self._open -= len(links)
+        await asyncio.gather(*(_end(link.connection) for link in links))
+
+    async def _wait(self, deadline: float) -> Link | None:
+        waiting: asyncio.Future[Link | None] = self._loop.create_future()
+        self._waiting.append(waiting)
+        timer = self._loop.call_at(deadline, self._give_up, waiting)
+        try:
+            return await waiting
+        except asyncio.CancelledError:
+            if waiting.done() and not waiting.cancelled() and waiting.exception() is None:
+                link = waiting.result()
+                self._free_place() if link is None else self.release(link)
+            raise
+        finally:
+            timer.cancel()
+
+    def _give_up(self, waiting: asyncio.Future[Link | None]) -> None:
+        if waiting.done():
+            return
+        text = str(self._trouble) if self._trouble else (
+            f"cannot use the database {self._name}: all {self._size} connections are in use; see what keeps the server "
+            "busy (pg_stat_activity), or raise [storage] connections"
+        )  # fmt: skip
+        waiting.set_exception(StorageUnavailable(text))
+
+    def _free_place(self) -> None:
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                return
+        self._open -= 1
+
+    def _drop(self, link: Link) -> None:
+        link.connection.terminate()
+        self._open -= 1
+
+    def _failed(self, error: Exception) -> Exception:
+        explained = explain(error, self._name, "open")
+        if explained is None:
+            return error
+        if self._trouble is None:
+            log.warning("no connection to the database", extra=fields(reason=explained))
+        self._trouble = explained
+        return explained
+
+    def _succeeded(self) -> None:
+        if self._trouble is not None:
+            log.info("connected to the database again", extra=fields(database=self._name))
+        self._trouble = None
+
+
+async def _end(connection: Connection) -> None:
+    try:
+        await connection.close(timeout=_FAREWELL)
+    except Exception:  # it is gone anyway
+        connection.terminate()
