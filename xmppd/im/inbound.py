@@ -59,7 +59,9 @@ class ClientStanzas:
         except Exception as err:
             self._answer(session, element, err)
             return None
-        return None if waiting is None else self._guard(session, element, waiting)
+        if waiting is None or type(waiting) is Ticket:
+            return waiting
+        return self._guard(session, element, waiting)
 
     async def _guard(self, session: Session, element: Element, waiting: Awaitable[None]) -> None:
         try:
