@@ -14,9 +14,11 @@ from xmppd.extensions import (
     xep_0115_caps,
     xep_0128_0157_contact,
     xep_0191_blocking,
+    xep_0198_stream_management,
     xep_0199_ping,
     xep_0202_time,
     xep_0280_carbons,
+    xep_0313_mam,
     xep_0352_csi,
 )
 
@@ -30,8 +32,11 @@ EXTENSIONS: Final[tuple[Extension[Any], ...]] = (
     xep_0115_caps.EXTENSION,
     xep_0128_0157_contact.EXTENSION,
     xep_0191_blocking.EXTENSION,
+    xep_0198_stream_management.EXTENSION,
     xep_0199_ping.EXTENSION,
     xep_0202_time.EXTENSION,
     xep_0280_carbons.EXTENSION,
+    xep_0313_mam.EXTENSION,
+    xep_0313_mam.PREFERENCES,
     xep_0352_csi.EXTENSION,
 )

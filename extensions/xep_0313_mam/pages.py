@@ -1,0 +1,234 @@
+"""Which rows a query means, and in which portions they are read: no page holds the event loop or fills the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from xmppd.errors import StanzaError
+from xmppd.extensions.xep_0313_mam.payloads import Filter, Query
+from xmppd.im.envelope import Envelope
+from xmppd.im.stanza_ids import StanzaIds
+from xmppd.jid import Jid
+from xmppd.sessions.account import Account
+from xmppd.storage import archive as storage
+from xmppd.storage.archive import ArchiveStore, Mark, Row, peer_key
+
+_STEP: Final = 64  # rows read at a time
+_MOST_BYTES: Final = 1_048_576  # of one page: what is more comes with the next one
+_MOST_SEEN: Final = 10_000  # rows looked through before a page that has something is told as it is
+_LAST: Final = 2**63 - 1  # no id is larger
+
+_Matches = Callable[[Row], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``rows`` in ascending order. ``complete``: there are no more in the direction of paging. ``count``: how many the
+    filter lets through, where that was asked for and is cheap to know.
+
+    ``covers``: every row of the history above the first id, up to the second, is in ``rows``; None: they are selected.
+    """
+
+    rows: Sequence[Row]
+    complete: bool
+    count: int | None = None
+    covers: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class _Bounds:
+    """Ids above ``after`` and below ``before``; what is added makes them narrower."""
+
+    after: int = 0
+    before: int = _LAST
+
+    def above(self, id: int) -> int:
+        self.after = max(self.after, id)
+        return id
+
+    def below(self, id: int) -> int:
+        self.before = min(self.before, id)
+        return id
+
+
+class Pages:
+    """Finds pages in archives."""
+
+    def __init__(self, archive: ArchiveStore, ids: StanzaIds, *, usual: int, most: int) -> None:
+        """A page has ``usual`` rows where the client does not say how many, and ``most`` at most."""
+        self._archive = archive
+        self._ids = ids
+        self._usual = usual
+        self._most = most
+
+    async def find(self, account: Account, query: Query) -> Page:
+        """The page of the archive of ``account`` that ``query`` asks for; ``item-not-found`` if it names a row that is
+        not there.
+        """
+        owner, filter, paging = account.id, query.filter, query.paging
+        bounds = _Bounds()
+        if filter.start is not None:
+            bounds.above(filter.start - 1)
+        if filter.end is not None:
+            bounds.below(filter.end + 1)
+        named = set[int]()  # rows that have to be there
+        if filter.after is not None:
+            named.add(bounds.above(self._row(owner, filter.after)))
+        if filter.before is not None:
+            named.add(bounds.below(self._row(owner, filter.before)))
+        ids = None if filter.ids is None else self._rows(owner, filter.ids)
+        named.update(ids or ())
+        peer = None if filter.peer is None else peer_key(filter.peer)
+        whole = storage.Query(after=bounds.after, before=bounds.before, peer=peer, ids=ids)
+
+        backwards = paging.before is not None
+        anchor: int | None = None  # where the page before this one ended
+        if paging.after is not None:
+            named.add(anchor := bounds.above(self._row(owner, paging.after)))
+        if paging.before:
+            named.add(anchor := bounds.below(self._row(owner, paging.before)))
+        limit = paging.limit(self._usual, self._most)
+        if not limit:
+            await self._check(owner, named)
+            return await self._count(owner, whole, filter)
+        if anchor is not None and anchor == (bounds.before if backwards else bounds.after):
+            named.discard(anchor)  # it is read with the page
+        else:
+            anchor = None
+        if named:
+            await self._check(owner, named)
+
+        matches = None if filter.peer is None else _with(filter.peer)
+        wanted = replace(whole, after=bounds.after, before=bounds.before)
+        rows, complete = await self._collect(owner, wanted, matches, limit, backwards, anchor)
+        covers = None
+        if rows and matches is None and ids is None:
+            covers = (rows[0].id - 1 if backwards and not complete else bounds.after, rows[-1].id)
+        return Page(rows, complete, covers=covers)
+
+    async def ends(self, account: Account) -> Sequence[Row]:
+        """The first and the last row of the archive of ``account``; nothing if it is empty."""
+        first = await self._archive.read(account.id, storage.Query(), limit=1)
+        if not first:
+            return ()
+        last = await self._archive.read(account.id, storage.Query(), limit=1, backwards=True)
+        return (first[0], (last or first)[0])
+
+    # What is named
+
+    def _row(self, owner: int, name: str) -> int:
+        id = self._ids.row(owner, name)
+        if id is None:
+            raise _not_found()
+        return id
+
+    def _rows(self, owner: int, names: Sequence[str]) -> tuple[int, ...]:
+        if len(names) > self._most:
+            raise StanzaError("policy-violation", f"a query names at most {self._most} ids")
+        return tuple(self._row(owner, name) for name in names)
+
+    async def _check(self, owner: int, ids: Iterable[int]) -> None:
+        """XEP-0313#query-limit-id, XEP-0313#query-paging-request: what is named has to be there."""
+        missing = set(ids)
+        left = sorted(missing)
+        while left:
+            some, left = tuple(left[:_STEP]), left[_STEP:]
+            found = await self._archive.read(owner, storage.Query(ids=some), limit=len(some))
+            missing.difference_update(row.id for row in found)
+        for id in missing:
+            # Hidden rows are no results, but clients got them, and ask for what came behind them.
+            owed, _ = await self._archive.owed(owner, after=id - 1, limit=1)
+            if not owed or owed[0].id != id:
+                raise _not_found()
+
+    # What is read
+
+    async def _count(self, owner: int, wanted: storage.Query, filter: Filter) -> Page:
+        """XEP-0059#count; not told where each message would have to be read for it."""
+        if filter.peer is not None and filter.peer.resource is not None:
+            return Page((), complete=False)
+        count = await self._archive.count(owner, wanted)
+        return Page((), complete=count == 0, count=count)
+
+    async def _collect(
+        self,
+        owner: int,
+        wanted: storage.Query,
+        matches: _Matches | None,
+        limit: int,
+        backwards: bool,
+        anchor: int | None,
+    ) -> tuple[list[Row], bool]:
+        """The first ``limit`` rows in the direction, in ascending order, and whether these are all. ``anchor`` is the
+        row at which they begin: it is read with them, which tells whether it is there.
+        """
+        if anchor is not None:
+            wanted = _behind(wanted, anchor + 1 if backwards else anchor - 1, backwards)
+        rows: list[Row] = []
+        size = seen = 0
+        complete = False
+        while True:
+            # One more than are needed tells whether there are more.
+            step = _STEP if matches is not None else min(_STEP, limit + 1 - len(rows) + (anchor is not None))
+            batch = await self._archive.read(owner, wanted, limit=step, backwards=backwards)
+            exhausted = len(batch) < step
+            if backwards:
+                batch = batch[::-1]
+            if batch:
+                wanted = _behind(wanted, batch[-1].id, backwards)
+            if anchor is not None:
+                if batch and batch[0].id == anchor:
+                    batch = batch[1:]
+                else:
+                    await self._check(owner, (anchor,))
+                anchor = None
+            seen += len(batch)
+            for row in batch:
+                if matches is not None and not matches(row):
+                    continue
+                if len(rows) == limit or (rows and size + len(row.stanza) > _MOST_BYTES):
+                    break
+                rows.append(row)
+                size += len(row.stanza)
+            else:
+                if exhausted:
+                    complete = True
+                elif not rows or seen < _MOST_SEEN:
+                    continue
+            break
+        if backwards:
+            rows.reverse()
+        return rows, complete
+
+
+def _behind(query: storage.Query, id: int, backwards: bool) -> storage.Query:
+    """``query`` from the row ``id`` on, without it, in the direction of paging."""
+    return replace(query, before=id) if backwards else replace(query, after=id)
+
+
+def _with(peer: Jid) -> _Matches:
+    """Whether a row was exchanged with ``peer``: itself, or where it is bare, any of its resources
+    (XEP-0313#filter-jid). A ``peer_key`` may be that of another address too.
+    """
+    address = str(peer)
+    if peer.resource is None:
+        start = address + "/"
+
+        def is_bare(row: Row) -> bool:
+            envelope = Envelope.of(row.stanza)
+            other = envelope.to if row.peer & Mark.SENT else envelope.sender
+            return other == address or other.startswith(start)
+
+        return is_bare
+
+    def is_full(row: Row) -> bool:
+        envelope = Envelope.of(row.stanza)
+        return address in (envelope.sender, envelope.to)
+
+    return is_full
+
+
+def _not_found() -> StanzaError:
+    return StanzaError("item-not-found", "the archive has no message with that id")
