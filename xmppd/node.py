@@ -38,7 +38,7 @@ from xmppd.im.roster_requests import RosterRequests
 from xmppd.im.rosters import Rosters
 from xmppd.im.stanza_ids import StanzaIds
 from xmppd.im.subscribing import Subscribing
-from xmppd.net.listener import ConnectionCounter
+from xmppd.net.counter import ConnectionCounter
 from xmppd.net.tls import Certificates
 from xmppd.routing.disco import Disco, Entity
 from xmppd.routing.iq import IqTable
@@ -225,8 +225,8 @@ async def build(
         clock=clock,
         ids=ids,
         tasks=tasks,
-        counter=ConnectionCounter(),
-        strangers=ConnectionCounter(),
+        counter=ConnectionCounter("limits.connections_per_address", clock),
+        strangers=ConnectionCounter("limits.unauthenticated_per_address", clock),
         pool=ParserPool(client_limits(config).member),
     )
     facts.on(

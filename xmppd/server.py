@@ -17,6 +17,7 @@ from xmppd.errors import ConfigError, StreamError
 from xmppd.extension import Extension
 from xmppd.http.app import application
 from xmppd.http.listener import HttpListener
+from xmppd.net.counter import ConnectionCounter
 from xmppd.net.listener import Listener
 from xmppd.net.tls import Certificates
 from xmppd.net.transport import Flusher, Transport, TransportLimits
@@ -71,6 +72,7 @@ class Server:
     async def _listen(self, node: Node) -> Listening:
         loop = asyncio.get_running_loop()
         flusher = Flusher(loop)
+        headers = ConnectionCounter("connections without the header of their proxy", node.core.clock)
 
         def listen(
             addresses: Iterable[Address], accepted: Callable[[Transport], None]
@@ -86,6 +88,7 @@ class Server:
                     limits=_transport_limits(self._config),
                     per_address=self._config.limits.connections_per_address,
                     counter=node.clients.counter,
+                    headers=headers,
                     trusted=self._config.listen.proxy_protocol,
                 )
                 self._listeners.append(listener)

@@ -12,51 +12,29 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from xmppd.errors import UserError
+from xmppd.logs import fields
 from xmppd.net import proxy
+from xmppd.net.counter import ConnectionCounter
 from xmppd.net.transport import Flusher, Transport, TransportLimits
-from xmppd.networks import network_of
 
 log = logging.getLogger("xmppd.net")
 
 _ACCEPTS_PER_WAKE_UP: Final = 64
 _BACKLOG: Final = 1024
-_PROXY_SECONDS: Final = 5.0
+_PROXY_SECONDS: Final = 5.0  # a proxy sends its header at once
+_PROXY_WAITING: Final = 1_024  # connections of one proxy whose header has not come
 _OUT_OF_FILES_SECONDS: Final = 0.5
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class ConnectionCounter:
-    """How many connections each address holds; shared by all listeners of a node."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, int] = {}
-        self.refused = 0
-
-    def acquire(self, address: str, limit: int) -> bool:
-        key = network_of(address)
-        held = self._held.get(key, 0)
-        if limit and held >= limit:
-            self.refused += 1
-            return False
-        self._held[key] = held + 1
-        return True
-
-    def release(self, address: str) -> None:
-        key = network_of(address)
-        held = self._held.get(key, 0) - 1
-        if held > 0:
-            self._held[key] = held
-        else:
-            self._held.pop(key, None)
 
 
 class Listener:
     """Accepts on one address and gives each connection to ``accepted`` as a transport that is not started
     yet.
 
-    ``trusted`` networks are proxies whose connections start with a PROXY header. ``per_address``: connections
-    at once from one IPv4 address or IPv6 /64 (0: any number), counted by ``counter``.
+    ``trusted`` networks are proxies whose connections start with a PROXY header; until that is there, they are
+    counted by ``headers``. ``per_address``: connections at once from one IPv4 address or IPv6 /64 (0: any number),
+    counted by ``counter``.
     """
 
     def __init__(
@@ -70,6 +48,7 @@ class Listener:
         limits: TransportLimits,
         per_address: int,
         counter: ConnectionCounter,
+        headers: ConnectionCounter,
         trusted: Sequence[Network] = (),
         reuse_port: bool = False,
     ) -> None:
@@ -78,6 +57,8 @@ class Listener:
         self._accepted = accepted
         self._trusted = tuple(trusted)
         self._counter = counter
+        self._headers = headers
+        self._waiting: set[_ProxiedConnection] = set()
         self.limits = limits  # for connections to come, as is the next
         self.per_address = per_address
         self._sock = _bind(host, port, reuse_port)
@@ -100,7 +81,7 @@ class Listener:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             address = _unmapped(str(peer[0]))
             if self._trusted and any(ipaddress.ip_address(address) in network for network in self._trusted):
-                _ProxiedConnection(self, sock, address)
+                self._wait_for_header(sock, address)
             else:
                 self.hand_on(sock, address)
 
@@ -119,6 +100,17 @@ class Listener:
         if self._sock.fileno() >= 0:
             self._loop.add_reader(self._sock.fileno(), self._on_acceptable)
 
+    def _wait_for_header(self, sock: socket.socket, proxy_address: str) -> None:
+        if self._headers.acquire(proxy_address, _PROXY_WAITING):
+            self._waiting.add(_ProxiedConnection(self, sock, proxy_address))
+        else:
+            sock.close()
+
+    def waits_no_more(self, connection: _ProxiedConnection) -> None:
+        """The header of ``connection`` is there, or will never be."""
+        self._waiting.discard(connection)
+        self._headers.release(connection.proxy_address)
+
     def hand_on(self, sock: socket.socket, address: str) -> None:
         """The peer's address is known: make a transport of ``sock``, unless the address holds too many."""
         if not self._counter.acquire(address, self.per_address):
@@ -131,6 +123,8 @@ class Listener:
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock.fileno())
             self._sock.close()
+        for connection in tuple(self._waiting):
+            connection.drop()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -145,10 +139,10 @@ class _ProxiedConnection:
     def __init__(self, listener: Listener, sock: socket.socket, proxy_address: str) -> None:
         self._listener = listener
         self._sock = sock
-        self._proxy_address = proxy_address
+        self.proxy_address = proxy_address
         self._peeked = 0
         loop = listener.loop
-        self._timer = loop.call_later(_PROXY_SECONDS, self._drop)
+        self._timer = loop.call_later(_PROXY_SECONDS, self.drop)
         loop.add_reader(sock.fileno(), self._on_readable)
 
     def _on_readable(self) -> None:
@@ -159,7 +153,7 @@ class _ProxiedConnection:
                 if (
                     len(peeked) == self._peeked
                 ):  # readable without more to read: the proxy has closed its side
-                    self._drop()
+                    self.drop()
                     return
                 self._peeked = len(peeked)
                 # Incomplete: take what is there off the readiness report by waiting for more than this.
@@ -170,11 +164,14 @@ class _ProxiedConnection:
         except BlockingIOError:
             return
         except (OSError, proxy.ProxyError) as err:
-            log.warning("a connection from the proxy %s is dropped: %s", self._proxy_address, err)
-            self._drop()
+            log.warning(
+                "a connection without the header of its proxy is dropped",
+                extra=fields(proxy=self.proxy_address, reason=err),
+            )
+            self.drop()
             return
         self._forget()
-        self._listener.hand_on(self._sock, header.address or self._proxy_address)
+        self._listener.hand_on(self._sock, header.address or self.proxy_address)
 
     def _wait_for(self, count: int) -> None:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
@@ -182,8 +179,9 @@ class _ProxiedConnection:
     def _forget(self) -> None:
         self._timer.cancel()
         self._listener.loop.remove_reader(self._sock.fileno())
+        self._listener.waits_no_more(self)
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
         self._forget()
         self._sock.close()
 

@@ -13,7 +13,7 @@ from xmppd.clock import Clock
 from xmppd.errors import StreamError
 from xmppd.ids import Ids
 from xmppd.jid import Jid
-from xmppd.net.listener import ConnectionCounter
+from xmppd.net.counter import ConnectionCounter
 from xmppd.net.tls import Certificates
 from xmppd.sessions.accounts import Accounts
 from xmppd.sessions.directory import Directory

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clock import ManualClock
 from tests.unit.net.parts import SECONDS, Recorder, contexts
 from tests.unit.net.test_proxy import IPV4, v2
 from xmppd.errors import UserError
-from xmppd.net.listener import ConnectionCounter, Listener
+from xmppd.net.counter import ConnectionCounter
+from xmppd.net.listener import Listener
 from xmppd.net.transport import Flusher, Transport, TransportLimits
 
 LIMITS = TransportLimits(send_buffer=2**20, linger=1)
@@ -28,7 +30,8 @@ class Door:
 
     def __init__(self, *, host: str = "127.0.0.1", per_address: int = 0, trusted: str = "") -> None:
         loop = asyncio.get_running_loop()
-        self.counter = ConnectionCounter()
+        self.counter = ConnectionCounter("connections", ManualClock())
+        self.headers = ConnectionCounter("headers", ManualClock())
         self.inside: asyncio.Queue[tuple[Transport, Recorder]] = asyncio.Queue()
         self._all: list[Transport] = []
         self.listener = Listener(
@@ -40,6 +43,7 @@ class Door:
             limits=LIMITS,
             per_address=per_address,
             counter=self.counter,
+            headers=self.headers,
             trusted=[ip_network(trusted)] if trusted else [],
         )
 
@@ -131,25 +135,6 @@ async def test_an_address_gets_its_share_and_no_more() -> None:
                 sock.recv(1)
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("192.0.2.1", "192.0.2.1", True),
-        ("192.0.2.1", "192.0.2.2", False),
-        ("2001:db8:1:1::1", "2001:db8:1:1:ffff::2", True),
-        ("2001:db8:1:1::1", "2001:db8:1:2::1", False),
-        ("fe80::1%eth0", "fe80::2%eth0", True),
-    ],
-)
-def test_who_is_taken_for_one(one: str, other: str, same: bool) -> None:
-    """An IPv6 user has a /64 at least."""
-    counter = ConnectionCounter()
-    assert counter.acquire(one, 1)
-    assert counter.acquire(other, 1) is not same
-    counter.release(one)
-    assert counter.acquire(one, 1)
-
-
 async def test_a_closed_door() -> None:
     async with door() as open_:
         open_.listener.close()
@@ -171,6 +156,7 @@ async def test_a_port_that_is_taken() -> None:
                 limits=LIMITS,
                 per_address=0,
                 counter=open_.counter,
+                headers=open_.headers,
             )
 
 
@@ -236,6 +222,34 @@ async def test_the_proxy_speaks_for_itself() -> None:
         sock.send(v2(0, b"", command=0x20))
         transport, _ = await open_.next()
         assert transport.address == "127.0.0.1"
+
+
+async def test_connections_that_wait_for_their_header_are_counted_and_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("xmppd.net.listener._PROXY_WAITING", 2)
+    async with door(trusted="127.0.0.0/8") as open_, contextlib.AsyncExitStack() as stack:
+        first, second, third = [await stack.enter_async_context(visitor(open_.address)) for _ in range(3)]
+        assert await read(third) == b""
+        assert (open_.headers.held, open_.headers.refused, open_.counter.held) == (2, 1, 0)
+        first.send(V1)
+        await open_.next()
+        assert (open_.headers.held, open_.counter.held) == (1, 1)
+        second.shutdown(socket.SHUT_WR)
+        assert await read(second) == b""
+        assert open_.headers.held == 0
+
+
+async def test_a_door_that_closes_lets_go_who_waits_before_it() -> None:
+    async with door(trusted="127.0.0.0/8") as open_, visitor(open_.address) as sock:
+        sock.send(V1[:20])
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert open_.headers.held == 1
+        open_.close()
+        assert await read(sock) == b""
+        assert open_.headers.held == 0
+        assert open_.inside.empty()
 
 
 async def test_clients_behind_a_proxy_are_counted_one_by_one() -> None:
