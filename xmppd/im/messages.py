@@ -154,7 +154,7 @@ class Messages:
         sender = None if session is None else session.account
         mark = _UNREAD if how is Storing.HISTORY and counts_as_unread(message) else 0
         keeps = self._keeps
-        in_history = how is Storing.HISTORY and keeps(account, message.sender.bare)
+        in_history = how is Storing.HISTORY and keeps(account, message.sender)
         row = NewRow(
             account.id,
             peer_key(message.sender) | (mark if in_history else 0),
@@ -164,7 +164,7 @@ class Messages:
         if sender is not None and sender.id == account.id:
             sender = None  # a note to oneself is one row, and not news
             rows = (row._replace(peer=row.peer & ~_UNREAD),)
-        elif sender is not None and how is Storing.HISTORY and keeps(sender, to.bare):
+        elif sender is not None and how is Storing.HISTORY and keeps(sender, to):
             rows = (NewRow(sender.id, peer_key(to) | _SENT | mark), row)
         else:
             sender = None
