@@ -64,7 +64,7 @@ class Held(Gate):
         """Send everything that waits."""
         held, self._held = self._held, {}
         for stanza in held.values():
-            self._session.link.write(stanza.wire())
+            self._session.send_now(stanza)
 
     def _about(self, stanza: Stanza) -> Hashable | None:
         """What a stanza that may wait makes older ones worthless for; None: it may not wait."""

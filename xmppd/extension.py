@@ -34,6 +34,7 @@ from xmppd.sessions.directory import Directory
 from xmppd.sessions.facts import Facts
 from xmppd.sessions.nonzas import NonzaHandler, Nonzas
 from xmppd.sessions.offers import EarlyHandler, Offer, Offers
+from xmppd.sessions.resumption import Resumption
 from xmppd.stanza import Stanza
 from xmppd.storage.interfaces import Stores
 from xmppd.tasks import Tasks
@@ -89,6 +90,7 @@ class Core:
     accounts: Accounts
     rosters: Rosters
     directory: Directory
+    resumption: Resumption
     router: Router
     disco: Disco
     administration: AccountService

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from xmppd import ns
 from xmppd.accounts import AccountService
 from xmppd.auth.passwords import Passwords
 from xmppd.auth.sasl import Authenticator
@@ -34,6 +35,7 @@ from xmppd.im.presence import Presences
 from xmppd.im.presence_out import Broadcaster
 from xmppd.im.probes import Probes
 from xmppd.im.requests import Requests
+from xmppd.im.reread import Reread
 from xmppd.im.roster_requests import RosterRequests
 from xmppd.im.rosters import Rosters
 from xmppd.im.stanza_ids import StanzaIds
@@ -52,6 +54,7 @@ from xmppd.sessions.fairness import Fairness
 from xmppd.sessions.keepalive import Keepalive
 from xmppd.sessions.nonzas import Nonzas
 from xmppd.sessions.offers import Offers
+from xmppd.sessions.resumption import Resumption
 from xmppd.storage.interfaces import Stores
 from xmppd.tasks import Tasks
 from xmppd.xml.parser import ParserLimits
@@ -122,6 +125,7 @@ async def build(
     stanza_ids = StanzaIds(await stores.secrets.get("stanza-ids"))
     delivery = Delivery(stores.archive, cursors, accounts, directory, router, stanza_ids, clock, tasks, facts)
     disco.feature("msgoffline", Entity.SERVER)  # XEP-0160#disco
+    disco.feature(ns.STANZA_ID, Entity.SERVER, Entity.ACCOUNT)  # XEP-0359#disco
     messages = Messages(
         archiver,
         delivery,
@@ -130,6 +134,7 @@ async def build(
         limit=limits.offline_messages,
         resend_seconds=limits.resend_seconds,
     )
+    resumption = Resumption(directory, clock, tasks, facts, Reread(stores.archive, stanza_ids))
     arrivals = Arrivals(delivery, router, accounts, tasks)
     directory.set_arrivals(arrivals.hold, arrivals.lost)
     requests = Requests(iqs, router, ids)
@@ -197,6 +202,7 @@ async def build(
         accounts=accounts,
         rosters=rosters,
         directory=directory,
+        resumption=resumption,
         router=router,
         disco=disco,
         administration=administration,
@@ -219,6 +225,7 @@ async def build(
         authenticator=await _authenticator(config, stores, passwords, clock),
         accounts=accounts,
         directory=directory,
+        resumption=resumption,
         offers=offers,
         nonzas=nonzas,
         inbound=Fairness(inbound, clock),

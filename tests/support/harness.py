@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from tests.support.clock import ManualClock
 from tests.support.xml import matches, parse, show
+from xmppd import ns
 from xmppd.cluster.local import LocalBus, LocalRegistry
 from xmppd.config import parse as parse_config
 from xmppd.errors import StreamError
@@ -26,9 +27,12 @@ from xmppd.extension import Extension
 from xmppd.extensions.table import EXTENSIONS
 from xmppd.jid import Jid
 from xmppd.node import Node, build
+from xmppd.sessions.resumption import NotResumable
 from xmppd.sessions.session import Session
 from xmppd.storage.interfaces import Stores
 from xmppd.storage.open import open_stores
+from xmppd.stream.management import NS as SM
+from xmppd.stream.management import failed
 from xmppd.xml.element import Element
 from xmppd.xml.parser import ParserLimits, StreamParser
 
@@ -122,6 +126,10 @@ class Harness:
         (owner,) = await self.stores.accounts.create([(bare, {})], now=self.clock.now())
         return owner
 
+    def unbound(self, jid: str, *, node: int = 0) -> Client:
+        """A client that is logged in and has bound no resource yet, as one that is going to resume."""
+        return Client(self, self.nodes[node], Jid.parse(jid))
+
     async def client(self, jid: str, *, node: int = 0, available: bool = False) -> Client:
         """A client bound as ``jid`` (full), whose account is made if need be; ``available``: it has sent
         initial presence.
@@ -192,6 +200,38 @@ class Client:
 
     # What a test does
 
+    async def enable(self, attributes: str = "resume='true'") -> Element:
+        """Enable stream management (XEP-0198); what the server says to that."""
+        await self.send(f"<enable xmlns='{SM}' {attributes}/>")
+        return self.received.pop()
+
+    async def resume(self, session: Client, h: int) -> Element:
+        """Go on with ``session``, of which ``h`` stanzas were handled (XEP-0198); what the server says to that."""
+        answer = await self.resume_nowait(session.sm_id, h)
+        await self._harness.settle()
+        return answer
+
+    async def resume_nowait(self, previd: str, h: int) -> Element:
+        resumption = self._node.clients.resumption
+        account = await self._node.core.accounts.get(self.jid.bare)
+        assert account is not None
+        try:
+            resumed = await resumption.take(account, previd, h)
+        except NotResumable as err:
+            return failed("item-not-found", {} if err.handled is None else {"h": str(err.handled)})
+        except StreamError as err:
+            self.error = err
+            return Element("error", ns.STREAMS)
+        self.session, self._connected = resumed.session, True
+        resumption.go_on(self.session, self)
+        return Element("resumed", SM, {"h": str(resumed.handled), "previd": previd})
+
+    @property
+    def sm_id(self) -> str:
+        """By which its session may be resumed."""
+        assert self.session.sm is not None
+        return self.session.sm.id
+
     async def send(self, xml: str) -> None:
         """Send stanzas or nonzas, and wait until the server has dealt with them."""
         self.send_nowait(xml)
@@ -239,9 +279,12 @@ class Client:
 
     def cut(self) -> None:
         """The connection is lost in this moment."""
+        self._lose()
+        self._node.clients.resumption.lost(self.session)
+
+    def _lose(self) -> None:
         self._connected = False
         self.read_on()
-        self.session.finish(lambda: self._node.core.directory.end(self.session))
 
     def stop_reading(self) -> None:
         """What the server sends from now on stays in the socket, which takes it all but is not drained."""
@@ -273,7 +316,12 @@ class Client:
 
     def fail(self, error: StreamError) -> None:
         self.error = error
-        self.cut()
+        self._lose()
+        self._node.clients.resumption.end(self.session)
+
+    def release(self, error: StreamError) -> None:
+        self.error = error
+        self._lose()
 
 
 def _lines(elements: Iterable[Element]) -> str:

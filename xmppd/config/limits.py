@@ -177,6 +177,20 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = 86_400.0
 
+    # stream management (XEP-0198)
+    sm_queue_stanzas: Annotated[
+        int,
+        bound(
+            1_000_000,
+            "Stanzas that one session may have unacknowledged with their content in memory; beyond it only those "
+            "that are in no archive keep it, and at ten times as many the session ends.",
+            least=10,
+        ),
+    ] = 1_000
+    sm_queue_bytes: Annotated[
+        int, bound(1024 * _MIB, "The same for the bytes of their content.", least=16_384)
+    ] = _MIB
+
     # memory
     cached_accounts: Annotated[
         int, bound(10_000_000, "Accounts whose roster and block list are held in memory.", least=16)

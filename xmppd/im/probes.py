@@ -63,7 +63,7 @@ class Probes:
         """Give ``session`` the request of ``item`` once more (RFC 6121#3.1.3)."""
         request = Presence(type="subscribe", sender=item.jid, to=session.account.jid)
         if item.request is not None and self._broadcaster.incoming(request, session.account) is not None:
-            session.link.write(item.request)
+            session.write(item.request)
 
     def _show(self, session: Session, contact: Account) -> None:
         """Give ``session`` the presence of each resource of ``contact``."""

@@ -7,7 +7,7 @@ timer per connection.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from xmppd import ns
 from xmppd.clock import Timer
@@ -100,21 +100,21 @@ class ClientConnection:
         if session is None:
             return
         if isinstance(event, StreamError):
-            self.fail(event)
+            self._break(event)
         elif isinstance(event, StreamEnd):
-            self._end(wire.CLOSE)
+            self._close(wire.CLOSE, self._server.resumption.end)  # XEP-0198#closure
         elif isinstance(event, Element):
             if event.ns != ns.CLIENT or event.name not in STANZAS:
                 if not self._server.nonzas.handle(session, event):
                     # RFC 6120#4.9.3.24
-                    self.fail(StreamError("unsupported-stanza-type", f"<{event.name} xmlns='{event.ns}'/>"))
+                    self._break(StreamError("unsupported-stanza-type", f"<{event.name} xmlns='{event.ns}'/>"))
             elif not _is_from(event, session.jid):
                 # RFC 6120#8.1.2.1
-                self.fail(StreamError("invalid-from", f"this stream is {session.jid}"))
+                self._break(StreamError("invalid-from", f"this stream is {session.jid}"))
             else:
                 session.receive(event)
         else:
-            self.fail(StreamError("bad-format", "the stream was opened already"))
+            self._break(StreamError("bad-format", "the stream was opened already"))
 
     def _slow_down(self) -> None:
         """The client is beyond its rate: read nothing more until it has earned it again."""
@@ -159,7 +159,7 @@ class ClientConnection:
         if login is not None:
             self._server.strangers.release(address)
             login.lost()
-        self._drop_session()
+        self._drop_session(self._server.resumption.lost)
 
     # The session's link
 
@@ -179,7 +179,16 @@ class ClientConnection:
         if self._login is not None:
             self._login.fail(error)
         else:
-            self._end(wire.stream_error(error))
+            self._close(wire.stream_error(error), self._server.resumption.end)
+
+    def release(self, error: StreamError) -> None:
+        self._close(wire.stream_error(error), _leave)
+
+    def _break(self, error: StreamError) -> None:
+        """The stream cannot go on. The session can on another one, unless its client does what it must not."""
+        resumption = self._server.resumption
+        last = resumption.end if error.condition == "policy-violation" else resumption.lost
+        self._close(wire.stream_error(error), last)
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -189,9 +198,11 @@ class ClientConnection:
         self._transport.check()
 
     def ping(self) -> None:
-        """Ask the client whether it is still there (XEP-0199)."""
+        """Ask the client whether it is still there (XEP-0198, or XEP-0199 where it does not do that)."""
         session = self._session
-        if session is not None:
+        if session is not None and session.sm is not None:
+            self.write(session.sm.request())
+        elif session is not None:
             ping = Element("ping", "urn:xmpp:ping")
             domain = Jid(None, session.jid.domain)
             self.write(
@@ -203,21 +214,31 @@ class ClientConnection:
     def give_up(self) -> None:
         """The client has not answered."""
         if self._session is not None:
-            self.fail(StreamError("connection-timeout", "no sign of life"))
+            self._break(StreamError("connection-timeout", "no sign of life"))
 
-    def _end(self, last: bytes) -> None:
+    def remind(self) -> None:
+        """Ask for what was not acknowledged, if nobody did."""
+        session = self._session
+        if session is not None and session.sm is not None and session.sm.may_ask():
+            self.write(session.sm.request())
+
+    def _close(self, last: bytes, then: Callable[[Session], None]) -> None:
+        """End the stream; what becomes of the session is decided by ``then``."""
         self._transport.write(last)
-        self._drop_session()
+        self._drop_session(then)
         self._transport.close()
 
-    def _drop_session(self) -> None:
+    def _drop_session(self, then: Callable[[Session], None]) -> None:
         session, self._session = self._session, None
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
         if session is not None:
-            directory = self._server.directory
-            session.finish(lambda: directory.end(session))
+            then(session)
+
+
+def _leave(session: Session) -> None:
+    """The session has another connection already."""
 
 
 def _is_from(event: Element, jid: Jid) -> bool:

@@ -20,6 +20,7 @@ from xmppd.sessions.directory import Directory
 from xmppd.sessions.keepalive import Watched
 from xmppd.sessions.nonzas import Nonzas
 from xmppd.sessions.offers import Offers
+from xmppd.sessions.resumption import Resumption
 from xmppd.sessions.session import Inbound
 from xmppd.tasks import Tasks
 from xmppd.xml.parser import ParserLimits
@@ -70,6 +71,7 @@ class ClientServer:
     authenticator: Authenticator
     accounts: Accounts
     directory: Directory
+    resumption: Resumption
     offers: Offers
     nonzas: Nonzas
     inbound: Inbound
@@ -101,7 +103,10 @@ class ClientServer:
             login.revoke(jid, error)
 
     async def shut_down(self, error: StreamError, seconds: float | None) -> None:
-        """End every stream with ``error``; who has not closed its side within ``seconds`` is cut off (None: nobody)."""
+        """End every session with ``error``; who has not closed its side within ``seconds`` is cut off (None:
+        nobody).
+        """
+        self.resumption.close(error)
         for connection in tuple(self.connections):
             connection.fail(error)
         if self.connections:

@@ -26,6 +26,7 @@ from xmppd.ids import Ids
 from xmppd.jid import Jid, JidError
 from xmppd.sessions.account import Account, Trait
 from xmppd.sessions.accounts import Accounts
+from xmppd.sessions.asleep import Asleep
 from xmppd.sessions.facts import (
     BecameAvailable,
     BecameUnavailable,
@@ -143,13 +144,14 @@ class Directory:
             jid = account.jid.with_resource(resource if resource is not None else self._ids.token())
         except JidError as err:
             raise StanzaError("bad-request", str(err)) from err
-        if self._limit and len(account.resources) >= self._limit and jid.resource not in account.resources:
+        full = self._limit and len(account.resources) >= self._limit and jid.resource not in account.resources
+        if full and _longest_asleep(account) is None:
             raise StanzaError("resource-constraint", f"an account may have {self._limit} resources at a time")
         return jid
 
     async def bind(self, session: Session) -> None:
         """``session`` takes its JID; whoever had it is ended with ``conflict`` (RFC 6120#7.7.2.2: the newest
-        wins).
+        wins). Where there are too many now, the one that has been without a connection for longest makes room.
         """
         account = session.account
         name = session.jid.resource
@@ -161,6 +163,8 @@ class Directory:
         if isinstance(before, Session):
             before.link.fail(StreamError("conflict", _CONFLICT))
             self.end(before)  # now, whatever of its client is still being handled
+        if len(account.resources) > self._limit > 0 and (longest := _longest_asleep(account)) is not None:
+            self.end(longest)
         try:
             await self._registry.bind(self._entry(session))
         except BaseException:
@@ -333,6 +337,15 @@ class Directory:
         account = self._accounts.peek(jid.bare)
         resource = account.resources.get(jid.resource or "") if account is not None else None
         return resource if isinstance(resource, Session) else None
+
+
+def _longest_asleep(account: Account) -> Session | None:
+    asleep = [
+        (resource.link.since, resource)
+        for resource in account.resources.values()
+        if isinstance(resource, Session) and isinstance(resource.link, Asleep)
+    ]
+    return min(asleep, key=lambda each: each[0])[1] if asleep else None
 
 
 def _can_get_messages(entry: ResourceEntry) -> bool:

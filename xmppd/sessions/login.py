@@ -23,6 +23,7 @@ from xmppd.net.tls import ServerTls
 from xmppd.net.transport import Transport
 from xmppd.sessions.clients import ClientServer
 from xmppd.sessions.offers import StreamInfo
+from xmppd.sessions.resumption import NotResumable
 from xmppd.sessions.session import Link, Session
 from xmppd.stanza import error_element
 from xmppd.stream.bound import BoundStream
@@ -35,6 +36,7 @@ from xmppd.stream.negotiation import (
     Negotiation,
     Opened,
     Request,
+    Resume,
     StartTls,
 )
 from xmppd.xml.element import Element, text_element
@@ -117,6 +119,7 @@ class Login:
                 tls_required=server.tls_required,
                 login_attempts=server.limits.login_attempts,
                 secure=self._direct_tls,
+                resumption=server.resumption.offered,
             )
             self._transport.resume_reading()
             while True:
@@ -141,6 +144,9 @@ class Login:
                         await self._early_iq(negotiation, element)
                     case Bind():
                         if await self._bind(negotiation, request):
+                            return
+                    case Resume():
+                        if await self._resume(negotiation, request):
                             return
                     case Ended():
                         break
@@ -310,6 +316,34 @@ class Login:
             return True
         stream, events = negotiation.bound(request, jid, server.limits.member, server.pool)
         self._flush(negotiation)
+        self._bound(session, stream, events)
+        return True
+
+    async def _resume(self, negotiation: Negotiation, request: Resume) -> bool:
+        """XEP-0198#resumption: the client goes on with a session that it has, instead of binding a resource."""
+        server, transport = self._server, self._transport
+        assert negotiation.user is not None
+        account = await server.accounts.get(negotiation.user)
+        if account is None:
+            raise StreamError("not-authorized", "the account was deleted")
+        if negotiation.is_over() or transport.is_closed():
+            return True
+        transport.pause_reading()
+        try:
+            resumed = await server.resumption.take(account, request.previd, request.h)
+        except NotResumable as err:
+            negotiation.not_resumed(err.handled)
+            return False  # and the client may bind a resource
+        if negotiation.is_over() or transport.is_closed():
+            return True  # it sleeps on
+        self._stop_timer()
+        session = resumed.session
+        session.lang = negotiation.lang
+        session.address = transport.address
+        session.secure = transport.secure
+        stream, events = negotiation.resumed(request, resumed.handled, server.limits.member, server.pool)
+        self._flush(negotiation)
+        server.resumption.go_on(session, self._link)
         self._bound(session, stream, events)
         return True
 

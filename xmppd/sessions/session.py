@@ -4,6 +4,7 @@ it knows that only as something to write to.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, Protocol, TypeVar
@@ -165,11 +166,15 @@ class Session:
         try:
             out = sm.put(data, row)
         except QueueFull:
-            # DESIGN I6: nobody can go on from here
-            self.link.fail(StreamError("resource-constraint", "too much was not acknowledged"))
+            # DESIGN I6: nobody can go on from here. Not at once: whoever sends this is not done with it.
+            asyncio.get_running_loop().call_soon(self._overflow)
             return
         if out is not None:
             self.link.write(out)
+
+    def _overflow(self) -> None:
+        if not self.over:
+            self.link.fail(StreamError("resource-constraint", "too much was not acknowledged"))
 
     @property
     def acknowledges(self) -> bool:
@@ -180,12 +185,15 @@ class Session:
         """The rows of the account's archive that the client got and did not acknowledge."""
         return () if self.sm is None else [row for _, row, _ in self.sm.unacknowledged() if row]
 
-    def unacknowledged_stanzas(self) -> Iterator[Stanza]:
-        """What else the client did not acknowledge."""
-        for data, row, _ in () if self.sm is None else self.sm.unacknowledged():
+    def unacknowledged_stanzas(self) -> Iterator[tuple[Stanza, float]]:
+        """What else the client did not acknowledge, and when it was sent (seconds since the epoch; 0: just now)."""
+        sm = self.sm
+        if sm is None:
+            return
+        for data, row, at in sm.unacknowledged():
             if data is not None and not row:
                 element = from_bytes(data)
-                yield parse(element, Jid.parse(element.attrs["from"]))
+                yield parse(element, Jid.parse(element.attrs["from"])), at or sm.since
 
     def settle(self, rows: Sequence[int]) -> None:
         """The client has acknowledged ``rows``."""

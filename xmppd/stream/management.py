@@ -10,8 +10,9 @@ entry is always the one behind ``acknowledged``, so one that turns out to be wor
 is written again.
 
 Content is bounded (DESIGN I6). What is in the archive is let go first, since it can be read again by its row. Where
-that is not enough, as when a thousand contacts show themselves at once, the oldest of the rest is let go too: the stream
-goes on, but is not resumed before the client has acknowledged that. Without a stream it never could: the queue is full.
+that is not enough, as when a thousand contacts show themselves at once, the oldest of the rest is let go too: the
+stream goes on, but is not resumed before the client has acknowledged that. Without a stream it never could: then the
+queue is full.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from xmppd.errors import StreamError
+from xmppd.errors import StanzaCondition, StreamError
+from xmppd.ns import STANZA_ERRORS
+from xmppd.xml.element import Element
 
 NS: Final = "urn:xmpp:sm:3"
 
 REQUEST: Final = f"<r xmlns='{NS}'/>".encode()
 
-_MODULO: Final = 2**32
+MODULO: Final = 2**32
 _HALF: Final = 2**31
 _ENTRIES: Final = 10  # times as many entries as may have content
 
@@ -52,7 +55,12 @@ class Bounds:
 
 def ack(handled: int) -> bytes:
     """``<a/>`` for ``handled`` stanzas."""
-    return f"<a xmlns='{NS}' h='{handled % _MODULO}'/>".encode()
+    return f"<a xmlns='{NS}' h='{handled % MODULO}'/>".encode()
+
+
+def failed(condition: StanzaCondition, attrs: dict[str, str] | None = None) -> Element:
+    """``<failed/>`` (XEP-0198#errors)."""
+    return Element("failed", NS, attrs, [Element(condition, STANZA_ERRORS)])
 
 
 def read_count(text: str | None) -> int | None:
@@ -63,7 +71,7 @@ def read_count(text: str | None) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 20):
         return None
     value = int(text)
-    return value if value < _MODULO else None
+    return value if value < MODULO else None
 
 
 class Management:
@@ -144,11 +152,11 @@ class Management:
         ``StreamError``: it was not sent so many.
         """
         self.asking = False
-        count = (h - self.acknowledged) % _MODULO
+        count = (h - self.acknowledged) % MODULO
         if count > _HALF:
             return []  # an older one; the XEP does not say what it is worth
         if self.acknowledged + count > self.sent:
-            sent = self.sent % _MODULO
+            sent = self.sent % MODULO
             # XEP-0198#errors
             raise StreamError(
                 "undefined-condition",
@@ -180,7 +188,7 @@ class Management:
         """There is a new stream, on which the client says that it has handled ``h`` stanzas: as ``acknowledge``. What
         is left is to be written again, see ``next``. None: it cannot go on from there.
         """
-        count = (h - self.acknowledged) % _MODULO
+        count = (h - self.acknowledged) % MODULO
         handled = self.acknowledged + count
         if count > _HALF or (handled <= self.sent and handled < self._gone):
             return None

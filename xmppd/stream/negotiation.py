@@ -2,7 +2,7 @@
 
     HEADER ──▶ OPENED ──▶ TLS ────▶ HEADER           (RFC 6120#5: the stream restarts inside TLS)
                  │  └───▶ SASL ───▶ HEADER           (RFC 6120#6.4.6: and again once authenticated)
-                 └──────▶ BINDING ─▶ BOUND
+                 └──────▶ BINDING ─▶ BOUND        (or XEP-0198#resumption)
 
 Bytes go in by ``receive``. ``next_request`` gives, one at a time, what only the owner can do: choose
 features, run TLS, check a password, bind a resource; the owner answers each by the method its docstring
@@ -26,6 +26,8 @@ from xmppd.jid import Jid, JidError
 from xmppd.stanza import error_element
 from xmppd.stream import wire
 from xmppd.stream.bound import BoundStream
+from xmppd.stream.management import MODULO, failed, read_count
+from xmppd.stream.management import NS as SM
 from xmppd.xml.element import XML_LANG, Element, text_element
 from xmppd.xml.parser import Event, ParserLimits, StreamEnd, StreamHeader, StreamParser
 from xmppd.xml.pool import ParserPool
@@ -37,6 +39,7 @@ from xmppd.xml.writer import to_bytes
 _MOST_MARKUP: Final = 500
 
 STANZAS: Final = frozenset({"message", "presence", "iq"})
+_SM_REQUESTS: Final = frozenset({"enable", "resume", "r", "a"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,16 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """The client wants to go on with the stream ``previd``, of which it has handled ``h`` stanzas (XEP-0198). Answer:
+    ``resumed`` or ``not_resumed``.
+    """
+
+    previd: str
+    h: int
+
+
+@dataclass(frozen=True, slots=True)
 class EarlyIq:
     """An IQ before login (XEP-0077). Answer: ``reply``."""
 
@@ -88,7 +101,7 @@ class Ended:
     error: StreamError | None
 
 
-Request = Opened | StartTls | BeginSasl | ContinueSasl | Bind | EarlyIq | Ended
+Request = Opened | StartTls | BeginSasl | ContinueSasl | Bind | Resume | EarlyIq | Ended
 
 
 class Phase(Enum):
@@ -114,9 +127,10 @@ class Negotiation:
         tls_required: bool,
         login_attempts: int = 5,
         secure: bool = False,
+        resumption: bool = False,
     ) -> None:
         """``limits`` bound what a stranger may send. ``login_attempts``: how often a login may fail (0: any
-        number). ``secure``: TLS came first (XEP-0368).
+        number). ``secure``: TLS came first (XEP-0368). ``resumption``: streams may be resumed (XEP-0198).
         """
         self._domains = {str(domain): domain for domain in domains}
         self._ids = ids
@@ -133,6 +147,7 @@ class Negotiation:
         self._attempts = 0
         self._markup = 0
         self._most_attempts = login_attempts
+        self._resumption = resumption
         self.secure = secure
         self.user: Jid | None = None  # bare, once authenticated
         self.domain: Jid = next(iter(domains))
@@ -253,6 +268,22 @@ class Negotiation:
         """
         bind = Element("bind", ns.BIND, children=[text_element("jid", ns.BIND, str(jid))])
         self._out.append(to_bytes(Element("iq", ns.CLIENT, {"type": "result", "id": request.id}, [bind])))
+        return self._go_on(limits, pool)
+
+    def resumed(
+        self, request: Resume, handled: int, limits: ParserLimits, pool: ParserPool
+    ) -> tuple[BoundStream, list[Event]]:
+        """Answer to ``Resume``: ``handled`` of the client's stanzas are done with. See ``bound``."""
+        attrs = {"h": str(handled % MODULO), "previd": request.previd}
+        self._out.append(to_bytes(Element("resumed", SM, attrs)))
+        return self._go_on(limits, pool)
+
+    def not_resumed(self, handled: int | None) -> None:
+        """Answer to ``Resume``: there is no such stream. ``handled``: of the client's stanzas, where that is known."""
+        attrs = {} if handled is None else {"h": str(handled % MODULO)}
+        self._out.append(to_bytes(failed("item-not-found", attrs)))
+
+    def _go_on(self, limits: ParserLimits, pool: ParserPool) -> tuple[BoundStream, list[Event]]:
         self._phase = Phase.BOUND
         assert self._header is not None
         stream = BoundStream(self._parser, pool if self._header.standard else None, limits)
@@ -278,6 +309,8 @@ class Negotiation:
             return self._on_sasl(event)
         if event.ns == ns.CLIENT and event.name in STANZAS:
             return self._on_stanza(event)
+        if event.ns == SM and self._resumption and event.name in _SM_REQUESTS:
+            return self._on_stream_management(event)
         # RFC 6120#4.9.3.24
         raise StreamError("unsupported-stanza-type", f"<{event.name}/> is not understood here")
 
@@ -320,6 +353,19 @@ class Negotiation:
             raise StreamError("not-authorized", "bind a resource first")
         resource = bind.child("resource")
         return Bind(iq_id, resource.text() or None if resource is not None else None)
+
+    def _on_stream_management(self, event: Element) -> Resume | None:
+        """XEP-0198#enable, #resumption, #errors: only resuming is allowed before a resource is bound, and only to
+        those who are logged in.
+        """
+        if event.name != "resume" or self._phase is not Phase.BINDING:
+            self._out.append(to_bytes(failed("unexpected-request")))
+            return None
+        previd, h = event.get("previd"), read_count(event.get("h"))
+        if previd is None or h is None:
+            self._out.append(to_bytes(failed("bad-request")))
+            return None
+        return Resume(previd, h)
 
     # Headers
 

@@ -58,6 +58,9 @@ class Wire:
     def fail(self, error: StreamError) -> None:
         self.errors.append(error.condition)
 
+    def release(self, error: StreamError) -> None:
+        self.errors.append(error.condition)
+
 
 @dataclass
 class Node:

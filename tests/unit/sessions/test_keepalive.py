@@ -18,12 +18,16 @@ class Connection:
         self.asked: list[float] = []
         self.ended: list[float] = []
         self.checks = 0
+        self.reminders = 0
 
     def check(self) -> None:
         self.checks += 1
 
     def ping(self) -> None:
         self.asked.append(self._clock.monotonic())
+
+    def remind(self) -> None:
+        self.reminders += 1
 
     def give_up(self) -> None:
         self.ended.append(self._clock.monotonic())

@@ -40,6 +40,9 @@ class Wire:
     def fail(self, error: StreamError) -> None:
         self.error = error
 
+    def release(self, error: StreamError) -> None:
+        self.error = error
+
 
 class Handler:
     """Handles elements; those called ``slow`` wait until they are let go."""
