@@ -1,4 +1,4 @@
-"""Whatever an archive holds: paging through it shows each message once, in order, either way and with any size of page."""
+"""Whatever an archive holds, paging through it shows each message once: in order, either way, in pages of any size."""
 
 from __future__ import annotations
 
