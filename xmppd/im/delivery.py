@@ -133,10 +133,10 @@ class Delivery:
         copy = self.identified(message, account, place)
         resources = self._resources(copy, account)
         if resources:
-            here = [each for each in resources if isinstance(each, Session)]
+            here = [each for each in resources if type(each) is Session]
             if len(here) < len(resources):
                 for resource in resources:
-                    if not isinstance(resource, Session):
+                    if type(resource) is not Session:
                         resource.deliver(copy)
             self._bring(copy, account, here)
         else:
@@ -175,16 +175,21 @@ class Delivery:
             # For a resource that is there, while nobody takes what is for all. Or the archive was read before its
             # writer heard from it, and everybody has it.
             if sessions and not box.is_done(row):
-                _hand(message, sessions, box)
+                if acknowledging := _hand(message, sessions):
+                    box.give(row, acknowledging)
+                else:
+                    box.settle(row)
         elif place.prev > box.seen:
             taker = _taker(account)
             if taker is not None:
                 line = self._start(taker, everyone=True)
                 line.newest = row
                 line.live[row] = _resource(message)
-        else:
-            _hand(message, sessions, box)
+        elif acknowledging := _hand(message, sessions):
+            box.give(row, acknowledging)
             box.advance(row)
+        else:
+            box.take(row)
 
     # Messages that are not stored
 
@@ -391,17 +396,16 @@ def _box(account: Account) -> Mailbox:
     return box
 
 
-def _hand(message: Message, sessions: Sequence[Session], box: Mailbox) -> None:
-    """Deliver ``message`` to ``sessions``. Who does not acknowledge has it when it is written (DESIGN 6)."""
-    acknowledging = 0
+def _hand(message: Message, sessions: Sequence[Session]) -> int:
+    """Deliver ``message`` to ``sessions``; how many of them will acknowledge it. 0: one of them has it already, since
+    who does not acknowledge has it when it is written (DESIGN 6), or somebody on another node.
+    """
+    settled = not sessions
     for session in sessions:
         session.deliver(message)
-        if session.acknowledges:
-            acknowledging += 1
-    if acknowledging and acknowledging == len(sessions):
-        box.give(message.row, acknowledging)
-    else:
-        box.settle(message.row)
+        if session.sm is None:
+            settled = True
+    return 0 if settled else len(sessions)
 
 
 def _resource(message: Message) -> str | None:

@@ -73,7 +73,8 @@ class Mailbox:
         """All that is owed up to ``row`` was settled or given."""
         if row > self.seen:
             self.seen = row
-            self._mark()
+            if not self.dirty:
+                self._mark()
 
     def lost(self, rows: Iterable[int]) -> int:
         """A session is gone that had ``rows`` and did not acknowledge them; how many of them are owed again."""

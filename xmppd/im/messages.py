@@ -38,6 +38,9 @@ from xmppd.stanza import Message, Stanza
 from xmppd.storage.archive import Kind, Mark, NewMessage, NewRow, Placed, origin_key, peer_key
 from xmppd.xml.element import Element
 
+# Plain values: they are looked at for each message.
+_HISTORY: Final = Storing.HISTORY
+_NOTHING: Final = Storing.NOTHING
 _OWED: Final = int(Kind.OWED)
 _NO_HISTORY: Final = int(Kind.OWED | Kind.HIDDEN)
 _SENT: Final = int(Mark.SENT)
@@ -72,7 +75,7 @@ class Messages:
         self._clock = clock
         self._limit = limit
         self._resend_seconds = resend_seconds
-        self._keeps: Keeps = _keeps_all
+        self._keeps: Keeps | None = None
 
     def after_received(self, hook: Received) -> None:
         """Call ``hook`` with each message to a local account and the resources that get it; with none where it waits
@@ -106,14 +109,14 @@ class Messages:
             resources = account.reachable()
         how = storing(stanza)
         if not resources:
-            if how is Storing.NOTHING:
+            if how is _NOTHING:
                 # Nobody is told that it is lost (XEP-0334#no-store): any answer would show strangers whether somebody
                 # is there. The same goes for headlines (RFC 6121#8.5.2.2.3).
                 return None
             box = account.mailbox
             if box is not None and 0 < self._limit <= box.waiting:
                 return self._if_there_is_room(stanza, account, session, how)
-        elif how is not Storing.HISTORY:
+        elif how is not _HISTORY:
             return self._pass_by(stanza, account, resources, session)
         return self._store(stanza, account, session, how)
 
@@ -152,22 +155,23 @@ class Messages:
         to = message.to
         assert to is not None
         sender = None if session is None else session.account
-        mark = _UNREAD if how is Storing.HISTORY and counts_as_unread(message) else 0
+        peer, kind, mark = peer_key(message.sender), _NO_HISTORY, 0
         keeps = self._keeps
-        in_history = how is Storing.HISTORY and keeps(account, message.sender)
-        row = NewRow(
-            account.id,
-            peer_key(message.sender) | (mark if in_history else 0),
-            _OWED if in_history else _NO_HISTORY,
-        )
-        rows: tuple[NewRow, ...] = (row,)
-        if sender is not None and sender.id == account.id:
-            sender = None  # a note to oneself is one row, and not news
-            rows = (row._replace(peer=row.peer & ~_UNREAD),)
-        elif sender is not None and how is Storing.HISTORY and keeps(sender, to):
-            rows = (NewRow(sender.id, peer_key(to) | _SENT | mark), row)
+        if how is _HISTORY:
+            mark = _UNREAD if counts_as_unread(message) else 0
+            if keeps is None or keeps(account, message.sender):
+                peer, kind = peer | mark, _OWED
+        rows: tuple[NewRow, ...]
+        if sender is None:
+            rows = (NewRow(account.id, peer, kind),)
+        elif sender.id == account.id:
+            sender = None  # a note to oneself is one row, and read (see Mark)
+            rows = (NewRow(account.id, peer | _SENT, kind),)
+        elif how is _HISTORY and (keeps is None or keeps(sender, to)):
+            rows = (NewRow(sender.id, peer_key(to) | _SENT | mark), NewRow(account.id, peer, kind))
         else:
             sender = None
+            rows = (NewRow(account.id, peer, kind),)
         origin = check = 0
         if session is not None and (origin_id := _origin_id(message)) is not None:
             origin = origin_key(session.account.jid, to, message.type, origin_id)
@@ -197,10 +201,6 @@ class Messages:
             self._delivery.sent(sender, places[0])
         self._delivery.arrive(message, account, places[-1])
         return None
-
-
-def _keeps_all(account: Account, peer: Jid) -> bool:
-    return True
 
 
 def _origin_id(message: Message) -> str | None:
