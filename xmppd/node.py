@@ -321,9 +321,9 @@ def client_limits(config: Config) -> ClientLimits:
         login_attempts=limits.login_attempts,
         strangers_per_address=limits.unauthenticated_per_address,
         bytes_per_second=limits.bytes_per_second,
-        burst_bytes=limits.burst_bytes or limits.bytes_per_second,
+        bytes_allowance=(limits.burst_bytes or limits.bytes_per_second) / 2,
         stanzas_per_second=limits.stanzas_per_second,
-        burst_stanzas=limits.burst_stanzas or limits.stanzas_per_second,
+        stanzas_allowance=(limits.burst_stanzas or limits.stanzas_per_second) / 2,
     )
 
 

@@ -52,8 +52,8 @@ class ClientConnection:
         self._stream: BoundStream | None = None
         self._session: Session | None = None
         self._held = False  # the session has enough to do
-        self._bytes_left = float(server.limits.burst_bytes)
-        self._stanzas_left = float(server.limits.burst_stanzas)
+        self._bytes_left = server.limits.bytes_allowance
+        self._stanzas_left = server.limits.stanzas_allowance
         self._refilled = server.clock.monotonic()
         self._timer: Timer | None = None  # runs while the client is beyond its rate
         self.heard = True  # since the keepalive looked last
@@ -123,14 +123,14 @@ class ClientConnection:
         passed, self._refilled = now - self._refilled, now
         wait = 0.0
         if limits.bytes_per_second:
-            self._bytes_left = min(limits.burst_bytes, self._bytes_left + passed * limits.bytes_per_second)
+            earned = self._bytes_left + passed * limits.bytes_per_second
+            self._bytes_left = min(limits.bytes_allowance, earned)
             wait = max(wait, -self._bytes_left / limits.bytes_per_second)
         else:
             self._bytes_left = float("inf")
         if limits.stanzas_per_second:
-            self._stanzas_left = min(
-                limits.burst_stanzas, self._stanzas_left + passed * limits.stanzas_per_second
-            )
+            earned = self._stanzas_left + passed * limits.stanzas_per_second
+            self._stanzas_left = min(limits.stanzas_allowance, earned)
             wait = max(wait, -self._stanzas_left / limits.stanzas_per_second)
         else:
             self._stanzas_left = float("inf")

@@ -46,7 +46,11 @@ class HalfWay(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """Bounds for clients. Rates are per second, with a burst after quiet; 0: no bound."""
+    """Bounds for clients. Rates are per second; 0: no bound.
+
+    An allowance (``*_allowance``) is what a client may send before anybody looks at the time, and what it gets back at
+    most when it has used that up. So one that was quiet may send two of them at once, and never more.
+    """
 
     stranger: ParserLimits
     member: ParserLimits
@@ -55,9 +59,9 @@ class ClientLimits:
     login_attempts: int
     strangers_per_address: int
     bytes_per_second: int
-    burst_bytes: int
+    bytes_allowance: float
     stanzas_per_second: int
-    burst_stanzas: int
+    stanzas_allowance: float
 
 
 @dataclass(slots=True)
