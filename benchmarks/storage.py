@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import quantiles
 
 from xmppd.jid import Jid
+from xmppd.storage.archive import Kind, NewMessage, NewRow
 from xmppd.storage.interfaces import RosterChange, RosterItem, Stores
 from xmppd.storage.open import open_stores
 
@@ -55,6 +56,10 @@ async def fill(stores: Stores, accounts: int, contacts: int) -> list[int]:
     return owners
 
 
+def message(owner: int) -> NewMessage:
+    return NewMessage(STANZA, [NewRow(owner, 0, Kind.OWED)])
+
+
 def contact(owner: int, number: int) -> RosterChange:
     item = RosterItem(Jid(f"contact{number}", "localhost"), f"Contact {number}")
     return RosterChange(owner, item.jid, lambda _: item)
@@ -66,7 +71,7 @@ async def main(seconds: float) -> None:
         owners = await fill(stores, accounts=1000, contacts=100)
         turn, jid = cycle(owners), Jid("user7", "localhost")
         works: list[tuple[str, Callable[[], Awaitable[object]], tuple[int, ...]]] = [
-            ("offline.append", lambda: stores.offline.append(next(turn), STANZA, limit=0), (1, 10, 100)),
+            ("archive.append", lambda: stores.archive.append([message(next(turn))]), (1, 10, 100)),
             ("accounts.get", lambda: stores.accounts.get(jid), (1, 100)),
             ("rosters.load, 100 items", lambda: stores.rosters.load(owners[0]), (1, 100)),
         ]

@@ -42,10 +42,6 @@ class PrivateFull(Exception):
     """As many private elements are kept for the account as the limit allows."""
 
 
-class OfflineFull(Exception):
-    """As many messages are kept for the account as the limit allows."""
-
-
 class ScramHash(Enum):
     """The hash functions of SCRAM that are served; the value is what ``hashlib`` calls it."""
 
@@ -296,43 +292,6 @@ class VcardStore(Protocol):
     async def put(self, owner: int, vcard: Vcard) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class OfflineMessage:
-    """A message kept for an account: ``id`` grows in the order of arrival, ``stanza`` is what its client will get."""
-
-    id: int
-    stanza: bytes
-
-
-class OfflineStore(Protocol):
-    """XEP-0160: messages for accounts that no resource took, in order of arrival."""
-
-    @abstractmethod
-    async def append(self, owner: int, stanza: bytes, *, limit: int, expires: float | None = None) -> int:
-        """Keep ``stanza``; its id. ``OfflineFull`` if ``limit`` messages are kept already (0: no limit). Several calls
-        at once return in the order of the ids.
-
-        ``expires``: seconds since the epoch from when on it is not returned any more. ``NoSuchAccount`` where the
-        account is gone.
-        """
-
-    @abstractmethod
-    async def load(self, owner: int, *, now: float, after: int = 0, limit: int = 100) -> list[OfflineMessage]:
-        """At most ``limit`` messages behind the id ``after`` that have not expired, oldest first."""
-
-    @abstractmethod
-    async def discard(self, owner: int, ids: Iterable[int]) -> None:
-        """Forget these messages; unknown ids do not matter."""
-
-    @abstractmethod
-    async def expire(self, *, now: float, limit: int = 1000) -> int:
-        """Forget at most ``limit`` messages, whoever's, that have expired; how many. Until then they take room."""
-
-    @abstractmethod
-    async def count(self, owner: int) -> int:
-        """How many are kept, expired ones that still take room included."""
-
-
 class SecretStore(Protocol):
     """Random keys that every node of a server shares and that survive restarts."""
 
@@ -353,7 +312,6 @@ class Stores:
     blocklists: BlocklistStore
     private: PrivateStore
     vcards: VcardStore
-    offline: OfflineStore
     archive: ArchiveStore
     cursors: CursorStore
     chat_lists: ChatListStore

@@ -17,7 +17,6 @@ from xmppd.storage.postgres.blocklists import PostgresBlocklists
 from xmppd.storage.postgres.database import CONNECTIONS, STATEMENT_SECONDS, WAIT_SECONDS, plan_database
 from xmppd.storage.postgres.database import Database as PostgresDatabase
 from xmppd.storage.postgres.missing import missing
-from xmppd.storage.postgres.offline import PostgresOffline
 from xmppd.storage.postgres.private import PostgresPrivate
 from xmppd.storage.postgres.rosters import PostgresRosters
 from xmppd.storage.postgres.secrets import PostgresSecrets
@@ -27,7 +26,6 @@ from xmppd.storage.sqlite.archive import SqliteArchive, SqliteCursors
 from xmppd.storage.sqlite.blocklists import SqliteBlocklists
 from xmppd.storage.sqlite.chat_lists import SqliteChatLists
 from xmppd.storage.sqlite.database import Database, plan_file
-from xmppd.storage.sqlite.offline import SqliteOffline
 from xmppd.storage.sqlite.preferences import SqlitePreferences
 from xmppd.storage.sqlite.private import SqlitePrivate
 from xmppd.storage.sqlite.rosters import SqliteRosters
@@ -128,7 +126,6 @@ def sqlite_stores(database: Database, *, clock: Callable[[], float] = time.time)
         blocklists=SqliteBlocklists(database),
         private=SqlitePrivate(database),
         vcards=SqliteVcards(database),
-        offline=SqliteOffline(database),
         archive=SqliteArchive(database, Packing(own_dictionaries()), clock),
         cursors=SqliteCursors(database),
         chat_lists=SqliteChatLists(database),
@@ -146,7 +143,6 @@ def postgres_stores(database: PostgresDatabase) -> Stores:
         blocklists=PostgresBlocklists(database),
         private=PostgresPrivate(database),
         vcards=PostgresVcards(database),
-        offline=PostgresOffline(database),
         archive=missing(),
         cursors=missing(),
         chat_lists=missing(),

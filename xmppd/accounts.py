@@ -107,7 +107,9 @@ class NobodyIsOnline(AccountEvents):
 
 
 class AccountService(Accounts):
-    """Accounts in ``stores`` on the domains ``domains``; ``hash`` makes keys of a password."""
+    """Accounts in ``stores`` on the domains ``domains``; ``hash`` makes keys of a password, ``waiting`` tells how many
+    messages wait for the account with an id.
+    """
 
     def __init__(
         self,
@@ -116,8 +118,11 @@ class AccountService(Accounts):
         hash: Callable[[str], Awaitable[Credentials]],
         events: AccountEvents,
         clock: Clock,
+        *,
+        waiting: Callable[[int], Awaitable[int]],
     ) -> None:
         self._stores = stores
+        self._waiting = waiting
         self._domains = tuple(domain.domain for domain in domains)
         self._hash = hash
         self._events = events
@@ -166,7 +171,7 @@ class AccountService(Accounts):
         return AccountDetails(
             account,
             contacts=sum(item.listed for item in roster.items.values()),
-            offline_messages=await self._stores.offline.count(account.id),
+            offline_messages=await self._waiting(account.id),
         )
 
     async def _get(self, jid: Jid) -> AccountRecord:

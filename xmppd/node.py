@@ -190,7 +190,12 @@ async def build(
         config.auth.scram_iterations, threads=limits.password_hashes, waiting=limits.password_hashes_waiting
     )
     administration = AccountService(
-        stores, config.domains, passwords.hash, LiveAccounts(accounts, directory, facts, subscribing), clock
+        stores,
+        config.domains,
+        passwords.hash,
+        LiveAccounts(accounts, directory, facts, subscribing),
+        clock,
+        waiting=cursors.count,
     )
     core = Core(
         config=config,

@@ -28,8 +28,6 @@ OWNED: Final = (
     "blocked",
     "private_xml",
     "vcards",
-    "offline_messages",  # in front of the queues, as whoever expires messages locks them
-    "offline_queues",
 )
 
 _LAST: Final = "\U0010ffff"  # behind every domain

@@ -28,8 +28,6 @@ OWNED: Final = (
     "blocked",
     "private_xml",
     "vcards",
-    "offline_queues",
-    "offline_messages",
     "archive",
     "archive_floors",
     "archive_cursors",

@@ -16,6 +16,7 @@ import pytest
 from tests.cli.tool import Result, call, program
 from xmppd.auth.scram import make_credentials
 from xmppd.jid import Jid
+from xmppd.storage.archive import Kind, NewMessage, NewRow
 from xmppd.storage.interfaces import (
     Credentials,
     LastSeen,
@@ -242,7 +243,7 @@ def test_show(site: Path) -> None:
         assert admin is not None
         await stores.accounts.set_last_seen(admin.id, LastSeen(1_700_000_000.5, "gone\x1b[2J fishing"))
         await stores.rosters.update([RosterChange(admin.id, ROMEO, lambda _: RosterItem(ROMEO))])
-        await stores.offline.append(admin.id, b"<message/>", limit=0)
+        await stores.archive.append([NewMessage(b"<message/>", [NewRow(admin.id, 0, Kind.OWED)])])
         await stores.close()
 
     asyncio.run(see())

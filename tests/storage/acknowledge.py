@@ -1,7 +1,7 @@
 """A program that stores and says what is durable, until it is killed: `python -m tests.storage.acknowledge DIRECTORY`.
 
 It opens the storage in DIRECTORY and has many tasks store at once. As soon as one of them has its answer, a line is
-written to standard output: "offline ID STANZA" or "roster VERSION CONTACT".
+written to standard output: "archive ID STANZA" or "roster VERSION CONTACT".
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.storage.parts import SqliteFile, add_account, put
 from xmppd.jid import Jid
+from xmppd.storage.archive import Kind, NewMessage, NewRow
 from xmppd.storage.interfaces import RosterItem, Stores
 
 WRITERS = 20
@@ -27,8 +28,9 @@ def say(kind: str, number: int, text: str) -> None:
 async def append(stores: Stores, owner: int, name: str) -> None:
     for number in count():
         stanza = f"<message>{name}.{number}</message>"
-        id_ = await stores.offline.append(owner, stanza.encode(), limit=0)
-        say("offline", id_, stanza)
+        message = NewMessage(stanza.encode(), [NewRow(owner, 0, Kind.OWED)])
+        (placed,) = await stores.archive.append([message])
+        say("archive", placed.places[0].id, stanza)
 
 
 async def change(stores: Stores, owner: int, name: str) -> None:

@@ -105,13 +105,11 @@ async def fill(stores: Stores, owner: int) -> None:
     await stores.blocklists.add(owner, [ROMEO], limit=1)
     await stores.private.put(owner, [("storage", "storage:bookmarks", b"<storage/>")])
     await stores.vcards.put(owner, Vcard(b"<vCard/>", "0" * 40))
-    await stores.offline.append(owner, b"<message/>", limit=1)
 
 
 async def test_deleting_takes_everything_along(stores: Stores, owner: int, other: int) -> None:
     await fill(stores, owner)
     await stores.rosters.update([put(other, RosterItem(JULIET))])
-    await stores.offline.append(other, b"<message/>", limit=1)
     await stores.accounts.delete(JULIET)
     assert await stores.accounts.get(JULIET) is None
     again = await add_account(stores, str(JULIET))
@@ -120,12 +118,9 @@ async def test_deleting_takes_everything_along(stores: Stores, owner: int, other
         assert await stores.blocklists.load(gone) == frozenset()
         assert await stores.private.get(gone, "storage", "storage:bookmarks") is None
         assert await stores.vcards.get(gone) is None
-        assert await stores.offline.load(gone, now=0) == []
-        assert await stores.offline.count(gone) == 0
     assert await stores.accounts.credentials(JULIET) == {}
     assert await stores.accounts.last_seen([JULIET]) == {}
     assert list((await stores.rosters.load(other)).items) == [JULIET]
-    assert await stores.offline.count(other) == 1
 
 
 async def test_what_was_approved_for_a_deleted_account_is_not_for_who_gets_its_address(
@@ -155,23 +150,20 @@ async def test_nothing_can_be_stored_for_a_deleted_account(stores: Stores, owner
         await stores.private.put(owner, [("storage", "storage:bookmarks", b"<storage/>")])
     with pytest.raises(NoSuchAccount):
         await stores.vcards.put(owner, Vcard(b"<vCard/>"))
-    with pytest.raises(NoSuchAccount):
-        await stores.offline.append(owner, b"<message/>", limit=0)
     await stores.accounts.set_last_seen(owner, LastSeen(1))  # nothing happens, by contract
-    await stores.offline.discard(owner, [1])
     assert await stores.blocklists.remove(owner, None) == frozenset()
 
 
 async def test_deleting_while_others_store_leaves_nothing_behind(stores: Stores) -> None:
     for _ in range(10):
         owner = await add_account(stores, str(JULIET))
-        appends = (stores.offline.append(owner, b"<message/>", limit=0) for _ in range(10))
+        blocks = (stores.blocklists.add(owner, [Jid(f"b{n}", "capulet.example")], limit=0) for n in range(10))
         changes = (
             stores.rosters.update([put(owner, RosterItem(Jid(f"c{n}", "capulet.example")))])
             for n in range(10)
         )
-        await asyncio.gather(*appends, stores.accounts.delete(JULIET), *changes, return_exceptions=True)
-        assert await stores.offline.load(owner, now=0) == []
+        await asyncio.gather(*blocks, stores.accounts.delete(JULIET), *changes, return_exceptions=True)
+        assert await stores.blocklists.load(owner) == frozenset()
         assert (await stores.rosters.load(owner)).items == {}
 
 

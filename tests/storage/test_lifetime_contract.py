@@ -24,6 +24,13 @@ ROMEO = Jid.parse("romeo@montague.example")
 KEYS = {ScramHash.SHA1: ScramKeys(b"salt", 4096, b"stored", b"server")}
 
 
+async def befriend(stores: Stores, owner: int, number: int) -> int:
+    """Put another contact into the roster; its version from then on."""
+    contact = RosterItem(Jid(f"c{number}", "a.example"))
+    (update,) = await stores.rosters.update([put(owner, contact)])
+    return update.version
+
+
 async def test_what_was_stored_is_there_when_it_is_opened_again(durable: Engine) -> None:
     async def everything(stores: Stores) -> list[object]:
         return [
@@ -34,8 +41,6 @@ async def test_what_was_stored_is_there_when_it_is_opened_again(durable: Engine)
             await stores.blocklists.load(owner),
             await stores.private.get(owner, "storage", "storage:bookmarks"),
             await stores.vcards.get(owner),
-            await stores.offline.load(owner, now=0),
-            await stores.offline.count(owner),
             await stores.secrets.get("caps"),
         ]
 
@@ -46,7 +51,6 @@ async def test_what_was_stored_is_there_when_it_is_opened_again(durable: Engine)
     await stores.blocklists.add(owner, [ROMEO], limit=0)
     await stores.private.put(owner, [("storage", "storage:bookmarks", b"<storage/>")])
     await stores.vcards.put(owner, Vcard(b"<vCard/>", "00"))
-    await stores.offline.append(owner, b"<message/>", limit=0, expires=9)
     before = await everything(stores)
     await stores.close()
     for _ in range(2):
@@ -58,14 +62,11 @@ async def test_what_was_stored_is_there_when_it_is_opened_again(durable: Engine)
 async def test_what_never_goes_back_does_not_after_opening_again(durable: Engine) -> None:
     stores = await durable.open()
     owner = await add_account(stores, str(JULIET))
-    message = await stores.offline.append(owner, b"<message/>", limit=0)
-    await stores.offline.discard(owner, [message])
     await stores.rosters.update([put(owner, RosterItem(ROMEO)), drop(owner, ROMEO)])
     gone = await add_account(stores, str(ROMEO))
     await stores.accounts.delete(ROMEO)
     await stores.close()
     stores = await durable.open()
-    assert await stores.offline.append(owner, b"<message/>", limit=0) > message
     assert (await stores.rosters.load(owner)).version == 2
     assert await add_account(stores, str(ROMEO)) > gone
     await stores.close()
@@ -74,12 +75,14 @@ async def test_what_never_goes_back_does_not_after_opening_again(durable: Engine
 async def test_closing_first_does_what_was_asked_before(durable: Engine) -> None:
     stores = await durable.open()
     owner = await add_account(stores, str(JULIET))
-    appends = [asyncio.create_task(stores.offline.append(owner, b"x", limit=0)) for _ in range(1_000)]
+    changes = [asyncio.create_task(befriend(stores, owner, number)) for number in range(1_000)]
     await asyncio.sleep(0)  # all of them have asked
     await stores.close()
-    ids = await asyncio.gather(*appends)
+    versions = await asyncio.gather(*changes)
+    assert versions == sorted(versions)
     stores = await durable.open()
-    assert [message.id for message in await stores.offline.load(owner, now=0, limit=2_000)] == sorted(ids)
+    roster = await stores.rosters.load(owner)
+    assert (len(roster.items), roster.version) == (1_000, versions[-1])
     await stores.close()
 
 
@@ -94,15 +97,15 @@ async def test_a_closed_storage_refuses_work_and_may_be_closed_again(engine: Eng
 
 
 async def test_cancelling_abandons_the_result_only(stores: Stores, owner: int) -> None:
-    for _ in range(10):
-        appends = [asyncio.create_task(stores.offline.append(owner, b"x", limit=0)) for _ in range(20)]
+    for round_ in range(10):
+        changes = [asyncio.create_task(befriend(stores, owner, 20 * round_ + number)) for number in range(20)]
         loads = [asyncio.create_task(stores.rosters.load(owner)) for _ in range(20)]
         await asyncio.sleep(0)
-        for task in (*appends[::2], *loads[::2]):
+        for task in (*changes[::2], *loads[::2]):
             task.cancel()
-        results = await asyncio.gather(*appends, *loads, return_exceptions=True)
+        results = await asyncio.gather(*changes, *loads, return_exceptions=True)
         assert [isinstance(result, asyncio.CancelledError) for result in results] == [True, False] * 20
-    assert await stores.offline.count(owner) == 200
+    assert len((await stores.rosters.load(owner)).items) == 200
 
 
 async def test_what_was_written_is_read(stores: Stores, owner: int) -> None:

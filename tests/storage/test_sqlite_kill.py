@@ -36,11 +36,10 @@ def run_and_kill(directory: Path, lines: int) -> list[tuple[str, int, str]]:
 async def check(stores: Stores, acknowledged: list[tuple[str, int, str]]) -> None:
     account = await stores.accounts.get(ACCOUNT)
     assert account is not None
-    messages = await stores.offline.load(account.id, now=0, limit=10**9)
-    assert {(id_, text) for kind, id_, text in acknowledged if kind == "offline"} <= {
-        (message.id, message.stanza.decode()) for message in messages
+    rows, _ = await stores.archive.owed(account.id, after=0, limit=10**9)
+    assert {(id_, text) for kind, id_, text in acknowledged if kind == "archive"} <= {
+        (row.id, row.stanza.decode()) for row in rows
     }
-    assert await stores.offline.count(account.id) == len(messages)
     roster = await stores.rosters.load(account.id)
     assert {text for kind, _, text in acknowledged if kind == "roster"} <= set(map(str, roster.items))
     assert roster.version == len(roster.items)  # one version for each item: nothing half done
@@ -59,7 +58,7 @@ async def test_nothing_acknowledged_is_lost_when_the_program_is_killed(tmp_path:
             await stores.close()
     stores = await engine.open()
     await check(stores, acknowledged)
-    assert len({number for kind, number, _ in acknowledged if kind == "offline"}) == sum(
-        kind == "offline" for kind, _, _ in acknowledged
+    assert len({number for kind, number, _ in acknowledged if kind == "archive"}) == sum(
+        kind == "archive" for kind, _, _ in acknowledged
     )
     await stores.close()

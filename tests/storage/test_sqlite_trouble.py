@@ -18,7 +18,8 @@ import pytest_asyncio
 from tests.storage.parts import add_account
 from xmppd.errors import UserError
 from xmppd.jid import Jid
-from xmppd.storage.interfaces import AccountExists, OfflineMessage, StorageUnavailable, Stores
+from xmppd.storage.archive import Kind, NewMessage, NewRow
+from xmppd.storage.interfaces import AccountExists, StorageUnavailable, Stores
 from xmppd.storage.open import sqlite_stores
 from xmppd.storage.sqlite.database import Database
 
@@ -59,15 +60,21 @@ def file_size_limit(size: int) -> Iterator[None]:
 
 
 async def kept(stores: Stores, owner: int) -> list[int]:
-    messages: list[OfflineMessage] = await stores.offline.load(owner, now=0, limit=100_000)
-    assert len(messages) == await stores.offline.count(owner)
-    return [message.id for message in messages]
+    rows, newest = await stores.archive.owed(owner, after=0, limit=100_000)
+    ids = [row.id for row in rows]
+    assert newest == max(ids, default=0)
+    return ids
+
+
+async def append(stores: Stores, owner: int, size: int) -> int:
+    """Store a message of ``size`` bytes, which do not get fewer when they are packed; its id."""
+    message = NewMessage(os.urandom(size), [NewRow(owner, 0, Kind.OWED)])
+    (placed,) = await stores.archive.append([message])
+    return placed.places[0].id
 
 
 async def append_many(stores: Stores, owner: int, number: int, size: int) -> list[int | BaseException]:
-    return await asyncio.gather(
-        *(stores.offline.append(owner, b"x" * size, limit=0) for _ in range(number)), return_exceptions=True
-    )
+    return await asyncio.gather(*(append(stores, owner, size) for _ in range(number)), return_exceptions=True)
 
 
 async def test_a_full_disk_found_while_committing(stores: Stores, owner: int, path: Path) -> None:
@@ -141,7 +148,7 @@ async def test_a_database_that_another_program_locks(stores: Stores, owner: int,
     with pytest.raises(
         StorageUnavailable, match=r"xmppd\.db: another program keeps it locked.*end that program"
     ):
-        await stores.offline.append(owner, b"x", limit=0)
+        await append(stores, owner, 1)
     assert await kept(stores, owner) == []  # reading goes on
     intruder.execute("ROLLBACK")
     intruder.close()
@@ -153,10 +160,10 @@ async def test_a_database_that_was_moved_away_or_replaced(stores: Stores, owner:
     (first,) = await append_many(stores, owner, 1, 1)
     path.rename(path.with_name("moved"))
     with pytest.raises(StorageUnavailable, match=r"xmppd\.db was moved, deleted or replaced.*put it back"):
-        await stores.offline.append(owner, b"x", limit=0)
+        await append(stores, owner, 1)
     path.write_bytes(b"")
     with pytest.raises(StorageUnavailable, match="replaced"):
-        await stores.offline.append(owner, b"x", limit=0)
+        await append(stores, owner, 1)
     path.with_name("moved").rename(path)
     (second,) = await append_many(stores, owner, 1, 1)
     assert await kept(stores, owner) == [first, second]
@@ -174,7 +181,7 @@ async def test_a_damaged_page(path: Path) -> None:
     with pytest.raises(
         StorageUnavailable, match=r"xmppd\.db: the file is damaged.*bring back a backup.*\.recover"
     ):
-        await stores.offline.load(owner, now=0, limit=1_000)
+        await stores.archive.owed(owner, after=0, limit=1_000)
     assert await stores.accounts.get(JULIET)  # what is not damaged can be read
     await stores.close()
 

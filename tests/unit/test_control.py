@@ -71,7 +71,13 @@ async def hash_cheaply(password: str) -> Credentials:
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     stores = await open_stores("sqlite::memory:", tmp_path)
     events = Events(stores)
-    service = AccountService(stores, [Jid.parse("c.lit")], hash_cheaply, events, ManualClock())
+
+    async def waiting(owner: int) -> int:
+        return 7
+
+    service = AccountService(
+        stores, [Jid.parse("c.lit")], hash_cheaply, events, ManualClock(), waiting=waiting
+    )
     server = ControlServer(tmp_path, service, lambda: STATUS)
     await server.start()
     client = await ControlClient.connect(tmp_path)
@@ -94,7 +100,7 @@ async def test_both_ends_are_the_same(site: Site) -> None:
     for accounts in (site.client, site.service):
         assert await accounts.existing([JULIET, Jid.parse("x@c.lit")]) == {JULIET}
         assert await accounts.show(JULIET) == AccountDetails(
-            AccountRecord(record.id, JULIET, EPOCH, LastSeen(EPOCH + 5.25, "gönne")), 0, 0
+            AccountRecord(record.id, JULIET, EPOCH, LastSeen(EPOCH + 5.25, "gönne")), 0, 7
         )
         assert [one.jid for one in await accounts.list()] == [JULIET, ROMEO]
         assert [

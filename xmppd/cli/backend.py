@@ -14,9 +14,11 @@ from xmppd.clock import SystemClock
 from xmppd.config import Config
 from xmppd.control import ControlClient
 from xmppd.errors import UserError
+from xmppd.im.cursors import Cursors
 from xmppd.lock import LOCK_NAME, DataLock, Locked
 from xmppd.storage.interfaces import AccountExists, NoSuchAccount
 from xmppd.storage.open import open_configured, schema_versions
+from xmppd.tasks import Tasks
 
 T = TypeVar("T")
 
@@ -114,4 +116,9 @@ async def _open(config: Config, stack: AsyncExitStack, create: bool) -> Accounts
     stack.push_async_callback(stores.close)
     passwords = Passwords(config.auth.scram_iterations)
     stack.callback(passwords.close)
-    return AccountService(stores, config.domains, passwords.hash, NobodyIsOnline(), SystemClock())
+    clock = SystemClock()
+    limits = config.limits
+    cursors = Cursors(stores.cursors, clock, Tasks(), days=limits.offline_days, limit=limits.offline_messages)
+    return AccountService(
+        stores, config.domains, passwords.hash, NobodyIsOnline(), clock, waiting=cursors.count
+    )

@@ -19,6 +19,7 @@ log = logging.getLogger("xmppd.im")
 _BEHIND: Final = 15.0  # seconds
 _AT_ONCE: Final = 1_000  # cursors in one transaction
 _DAY: Final = 86_400.0
+_MOST_COUNTED: Final = 100_000
 
 
 class Cursors:
@@ -58,6 +59,13 @@ class Cursors:
         mailbox.unsure = False
         found = await self._store.load(mailbox.owner, since=self.oldest(), limit=self._limit)
         mailbox.waiting = found.count
+
+    async def count(self, owner: int) -> int:
+        """How many rows wait for ``owner``, as far as somebody wants to know."""
+        mailbox = self._unsaved_one(owner)
+        if mailbox is not None:
+            await self._save({owner: mailbox})
+        return (await self._store.load(owner, since=self.oldest(), limit=_MOST_COUNTED)).count
 
     async def refresh(self, mailbox: Mailbox) -> None:
         """Take over what other nodes have settled in ``mailbox``."""

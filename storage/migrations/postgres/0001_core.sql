@@ -66,23 +66,6 @@ CREATE TABLE vcards (
     xml bytea NOT NULL
 );
 
--- `newest` is the floor of the ids, which are not used again when the queue is emptied; `kept` counts the rows below.
-CREATE TABLE offline_queues (
-    owner bigint PRIMARY KEY,
-    newest bigint NOT NULL,
-    kept bigint NOT NULL
-) WITH (fillfactor = 50);
-
-CREATE TABLE offline_messages (
-    owner bigint NOT NULL,
-    id bigint NOT NULL,
-    expires double precision,                            -- NULL: never
-    stanza bytea NOT NULL,
-    PRIMARY KEY (owner, id)
-);
-
-CREATE INDEX offline_messages_expires ON offline_messages (expires) WHERE expires IS NOT NULL;
-
 CREATE TABLE secrets (
     name text COLLATE "C" PRIMARY KEY,
     value bytea NOT NULL

@@ -57,6 +57,6 @@ SELECT owner, CAST(strftime('%s', 'now') AS INTEGER) * 1000000 + row_number() OV
 FROM offline_messages
 WHERE expires IS NULL OR expires > CAST(strftime('%s', 'now') AS INTEGER);
 
-DELETE FROM offline_messages;
+DROP TABLE offline_messages;
 
-UPDATE offline_queues SET kept = 0;
+DROP TABLE offline_queues;
