@@ -19,7 +19,9 @@ from xmppd.extensions import (
     xep_0202_time,
     xep_0280_carbons,
     xep_0313_mam,
+    xep_0333_markers,
     xep_0352_csi,
+    xep_0430_inbox,
 )
 
 EXTENSIONS: Final[tuple[Extension[Any], ...]] = (
@@ -38,5 +40,7 @@ EXTENSIONS: Final[tuple[Extension[Any], ...]] = (
     xep_0280_carbons.EXTENSION,
     xep_0313_mam.EXTENSION,
     xep_0313_mam.PREFERENCES,
+    xep_0333_markers.EXTENSION,
     xep_0352_csi.EXTENSION,
+    xep_0430_inbox.EXTENSION,
 )

@@ -19,6 +19,7 @@ from xmppd.clock import Clock
 from xmppd.config import Config
 from xmppd.errors import ConfigError
 from xmppd.ids import Ids
+from xmppd.im.chat_list import ChatLists
 from xmppd.im.delivery import Received
 from xmppd.im.inbound import ClientStanzas, Sent
 from xmppd.im.messages import Messages
@@ -103,6 +104,7 @@ class Core:
     messages: Messages
     inbound: ClientStanzas
     stanza_ids: StanzaIds
+    chat_lists: ChatLists
 
 
 @dataclass(slots=True)

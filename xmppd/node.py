@@ -26,6 +26,7 @@ from xmppd.im import session_request
 from xmppd.im.administration import LiveAccounts
 from xmppd.im.archiver import Archiver
 from xmppd.im.arrivals import Arrivals
+from xmppd.im.chat_list import ChatLists
 from xmppd.im.cursors import Cursors
 from xmppd.im.delivery import Delivery
 from xmppd.im.inbound import ClientStanzas
@@ -219,6 +220,7 @@ async def build(
         messages=messages,
         inbound=inbound,
         stanza_ids=stanza_ids,
+        chat_lists=ChatLists(stores.archive, stores.chat_lists, tasks, limit=limits.conversations),
     )
     setups = tuple(_set_up(core, extension) for extension in in_order(_enabled(config, extensions)))
 

@@ -177,6 +177,15 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = 86_400.0
 
+    conversations: Annotated[
+        int,
+        bound(
+            100_000,
+            "Conversations in one account's chat list; beyond, the oldest without unread messages fall off it.",
+            least=10,
+        ),
+    ] = 5_000
+
     # stream management (XEP-0198)
     sm_queue_stanzas: Annotated[
         int,

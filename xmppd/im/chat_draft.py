@@ -1,4 +1,4 @@
-"""A chat list while it is brought up to date: how rows become lines of it (XEP-0430#unread-messages).
+"""A chat list while it is brought up to date: how rows become lines of it (XEP-0430 (Unread Messages)).
 
 - A conversation begins with an instant message; receipts, markers and reactions belong to it, but begin none and do not
   move it to the top of the list: to read what one's friend wrote sends a marker, and is no news.

@@ -1,0 +1,216 @@
+"""The chat list of an account: who it talked to, what was said last, how much is unread (DESIGN 6).
+
+No message writes to it. Each account has a checkpoint; to read the list is to load that and to look at the rows that
+came behind it, of which only the keys are read. A checkpoint is written when somebody reads the list and much came
+behind it, or marks messages as read. Nodes and devices may do so at once: who finds the checkpoint changed does it
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from xmppd.im.chat_draft import Draft
+from xmppd.im.envelope import Envelope
+from xmppd.jid import Jid
+from xmppd.logs import fields
+from xmppd.storage.archive import (
+    ArchiveStore,
+    ChatListStore,
+    Conversation,
+    Mark,
+    Query,
+    Row,
+    peer_key,
+)
+from xmppd.storage.interfaces import StorageUnavailable
+from xmppd.tasks import Tasks
+
+log = logging.getLogger("xmppd.im")
+
+_SCAN: Final = 5_000  # keys that are read at once
+_REWRITE: Final = 200  # to read so many keys again costs less than to write a checkpoint
+_TRIES: Final = 10  # each time, somebody else was faster
+# Stanzas that are read at once to find what a marker is about: mostly the newest message. What is older than all of
+# these is not looked for.
+_LOOK_BACK: Final = (10, 90, 900)
+_RECOUNTED: Final = 100  # conversations whose unread messages are counted again in one reading
+_PENDING: Final = 256  # markers of one account that wait; the oldest give way
+
+Reached = Callable[[Row], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatList:
+    """The conversations of an account, the one with the newest message first."""
+
+    conversations: tuple[Conversation, ...]
+
+    @property
+    def unread(self) -> int:
+        """How many conversations have unread messages."""
+        return sum(1 for line in self.conversations if line.unread)
+
+    @property
+    def unread_messages(self) -> int:
+        """How many messages are unread in all of them."""
+        return sum(line.unread for line in self.conversations)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A conversation as it is shown: with the bare address ``peer``, and its newest instant message."""
+
+    peer: Jid
+    conversation: Conversation
+    message: Row
+
+
+class ChatLists:
+    """The chat lists of all accounts; ``owner`` is an account's id."""
+
+    def __init__(self, archive: ArchiveStore, store: ChatListStore, tasks: Tasks, *, limit: int) -> None:
+        """A list holds at most ``limit`` conversations (0: any number); the oldest without unread messages fall off."""
+        self._archive = archive
+        self._store = store
+        self._tasks = tasks
+        self._limit = limit
+        self._pending: dict[int, dict[tuple[Jid, str], None]] = {}  # markers by owner, oldest first
+        self._working: dict[int, asyncio.Task[None]] = {}
+
+    async def read(self, owner: int) -> ChatList:
+        """The whole list, with the markers that this node was told of before."""
+        if (working := self._working.get(owner)) is not None:
+            await asyncio.wait((working,))
+        draft = await self._draft(owner)
+        await self._forget_erased(owner, draft)
+        checkpoint = draft.checkpoint(self._limit)
+        if draft.changes >= _REWRITE:
+            # Where another one was saved meanwhile, that is as good.
+            await self._store.save(owner, checkpoint)
+        return ChatList(checkpoint.conversations)
+
+    async def lines(self, owner: int, conversations: Sequence[Conversation]) -> list[Line]:
+        """``conversations`` with their last messages, in order; those whose message was erased meanwhile are left
+        out.
+        """
+        ids = tuple(line.message for line in conversations)
+        rows = await self._archive.read(owner, Query(ids=ids), limit=len(ids)) if ids else []
+        by_id = {row.id: row for row in rows}
+        return [
+            Line(_peer(row), conversation, row)
+            for conversation in conversations
+            if (row := by_id.get(conversation.message)) is not None
+        ]
+
+    async def mark(self, owner: int, peer: Jid, upto: int) -> bool:
+        """What ``peer`` sent up to the row ``upto`` is read; False where nothing changed. It never makes anything
+        unread (XEP-0333#rules).
+
+        Only the newest 1,000 unread messages of a conversation are looked at.
+        """
+        return await self._advance(owner, {peer.bare: lambda row: row.id <= upto})
+
+    def displayed(self, owner: int, peer: Jid, id: str) -> None:
+        """A client showed the message that ``peer`` gave the ``id``: what ``peer`` sent up to it is read, soon
+        (XEP-0333). Of several messages with that id, which only a strange client sends, it is the newest.
+        """
+        pending = self._pending.setdefault(owner, {})
+        pending[peer.bare, id] = None
+        if len(pending) > _PENDING:
+            del pending[next(iter(pending))]
+        if owner not in self._working:
+            self._working[owner] = self._tasks.start(f"read markers of {owner}", self._work(owner))
+
+    async def _work(self, owner: int) -> None:
+        try:
+            while pending := self._pending.pop(owner, None):
+                wanted: dict[Jid, set[str]] = {}
+                for peer, id in pending:
+                    wanted.setdefault(peer, set()).add(id)
+                await self._advance(owner, {peer: _shows(peer, ids) for peer, ids in wanted.items()})
+        except StorageUnavailable as err:
+            # What is read is marked again with the next message: markers are a heuristic (XEP-0333#intro).
+            log.warning("messages stay unread: %s", err, extra=fields(owner=owner))
+        finally:
+            self._pending.pop(owner, None)
+            del self._working[owner]
+
+    async def _advance(self, owner: int, reached: Mapping[Jid, Reached]) -> bool:
+        """In the conversation with each peer, everything is read from the newest row that was ``reached`` on, back to
+        the first.
+        """
+        for _ in range(_TRIES):
+            draft = await self._draft(owner)
+            moved = [await self._look_back(owner, draft, peer, test) for peer, test in reached.items()]
+            if not any(moved):
+                return False
+            if await self._store.save(owner, draft.checkpoint(self._limit)):
+                return True
+        raise StorageUnavailable(f"{_TRIES} times others changed the chat list while it was being changed")
+
+    async def _draft(self, owner: int) -> Draft:
+        """The list as of now."""
+        draft = Draft(await self._store.load(owner))
+        while True:
+            rows = await self._archive.marks(owner, after=draft.upto, limit=_SCAN)
+            draft.fold(rows)
+            if len(rows) < _SCAN:
+                return draft
+
+    async def _look_back(self, owner: int, draft: Draft, peer: Jid, reached: Reached) -> bool:
+        """Mark as read what stands at or before the newest row that was ``reached``; False where there is none."""
+        key = peer_key(peer)
+        line = draft.get(key)
+        if line is None or not line.unread:
+            return False
+        unread = 0
+        before = draft.upto + 1
+        for limit in _LOOK_BACK:
+            query = Query(after=line.read, before=before, peer=key)
+            rows = await self._archive.read(owner, query, limit=limit, backwards=True)
+            for row in reversed(rows):
+                if row.peer & Mark.SENT:
+                    continue  # XEP-0333#rules: one's own messages are not marked
+                if reached(row):
+                    draft.mark(key, read=row.id, unread=unread)
+                    return True
+                if row.peer & Mark.UNREAD:
+                    unread += 1
+            if len(rows) < limit:
+                break
+            before = rows[0].id
+        return False
+
+    async def _forget_erased(self, owner: int, draft: Draft) -> None:
+        """Leave out what is not in the archive any more: the oldest goes first."""
+        oldest = await self._archive.read(owner, Query(), limit=1)
+        floor = oldest[0].id if oldest else draft.upto + 1
+        draft.drop_before(floor)
+        partly = [line for line in draft if line.unread and line.read < floor - 1]
+        for line in partly[:_RECOUNTED]:
+            query = Query(after=floor - 1, before=draft.upto + 1, peer=line.peer)
+            rows = await self._archive.read(owner, query, limit=sum(_LOOK_BACK))
+            if len(rows) < sum(_LOOK_BACK):
+                unread = sum(1 for row in rows if row.peer & Mark.UNREAD and not row.peer & Mark.SENT)
+                draft.mark(line.peer, read=floor - 1, unread=unread)
+
+
+def _peer(row: Row) -> Jid:
+    envelope = Envelope.of(row.stanza)
+    return Jid.parse(envelope.to if row.peer & Mark.SENT else envelope.sender).bare
+
+
+def _shows(peer: Jid, ids: set[str]) -> Reached:
+    """Whether a row is one of the messages ``ids`` of ``peer``."""
+    address = str(peer)
+
+    def reached(row: Row) -> bool:
+        envelope = Envelope.of(row.stanza)
+        return envelope.id in ids and envelope.sender.partition("/")[0] == address
+
+    return reached
