@@ -46,8 +46,8 @@ _ABOUT_EARLIER: Final[Mapping[str, frozenset[str]]] = {
     "urn:xmpp:fasten:0": frozenset({"apply-to"}),  # XEP-0422: earlier retractions and reactions
 }
 _INVITATION: Final = "jabber:x:conference"  # XEP-0249: accepted on one device, and known to all
-# Worth nothing later, and nothing by themselves.
-_FLEETING: Final = frozenset({ns.CHAT_STATES, ns.STANZA_ID, ns.CARBONS})
+# Worth nothing later, and nothing by themselves; or an answer of the server to a client, which is no message.
+_FLEETING: Final = frozenset({ns.CHAT_STATES, ns.STANZA_ID, ns.CARBONS, "urn:xmpp:mam:2", "urn:xmpp:inbox:1"})
 
 
 def storing(message: Message) -> Storing:

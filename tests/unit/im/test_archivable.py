@@ -80,6 +80,8 @@ def message(children: str, type: str = "chat") -> Message:
         (ACTIVE + THREAD, NOTHING),
         (TYPING + ORIGIN, NOTHING),
         (TYPING + NO_COPY + PRIVATE, NOTHING),
+        ("<result xmlns='urn:xmpp:mam:2'><forwarded xmlns='urn:xmpp:forward:0'/></result>", NOTHING),
+        ("<received xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'/></received>", NOTHING),
         # XEP-0334#hints
         (BODY + NO_STORE, NOTHING),
         (NO_STORE + BODY, NOTHING),
