@@ -278,9 +278,10 @@ class Client:
         await self._harness.settle()
 
     def cut(self) -> None:
-        """The connection is lost in this moment."""
-        self._lose()
-        self._node.clients.resumption.lost(self.session)
+        """The connection is lost in this moment, if it was not before."""
+        if self._connected:
+            self._lose()
+            self._node.clients.resumption.lost(self.session)
 
     def _lose(self) -> None:
         self._connected = False
