@@ -265,7 +265,9 @@ def _cursor(connection: sqlite3.Connection, owner: int) -> Cursor:
 
 def _where(owner: int, query: Query) -> tuple[str, tuple[int | str, ...]]:
     """The condition of ``query`` and its parameters."""
-    where = "owner = ? AND id > ? AND id < ? AND NOT kind & ?"
+    # Where ids are given, these are looked up, and "+id" is only compared.
+    id = "id" if query.ids is None else "+id"
+    where = f"owner = ? AND {id} > ? AND {id} < ? AND NOT kind & ?"
     parameters: tuple[int | str, ...] = (owner, query.after, query.before, Kind.HIDDEN)
     if query.peer is not None:
         where += " AND peer & -4 = ?"  # without its Mark

@@ -169,7 +169,7 @@ class ChatLists:
         if line is None or not line.unread:
             return False
         unread = 0
-        before = draft.upto + 1
+        before = line.last + 1
         for limit in _LOOK_BACK:
             query = Query(after=line.read, before=before, peer=key)
             rows = await self._archive.read(owner, query, limit=limit, backwards=True)
@@ -193,7 +193,7 @@ class ChatLists:
         draft.drop_before(floor)
         partly = [line for line in draft if line.unread and line.read < floor - 1]
         for line in partly[:_RECOUNTED]:
-            query = Query(after=floor - 1, before=draft.upto + 1, peer=line.peer)
+            query = Query(after=floor - 1, before=line.last + 1, peer=line.peer)
             rows = await self._archive.read(owner, query, limit=sum(_LOOK_BACK))
             if len(rows) < sum(_LOOK_BACK):
                 unread = sum(1 for row in rows if row.peer & Mark.UNREAD and not row.peer & Mark.SENT)
