@@ -73,6 +73,9 @@ class Server:
         loop = asyncio.get_running_loop()
         flusher = Flusher(loop)
         headers = ConnectionCounter("connections without the header of their proxy", node.core.clock)
+        settings = self._config.listen
+        everywhere = (*settings.c2s, *settings.c2s_tls, *settings.http)
+        ipv4 = {address.port for address in everywhere if ":" not in address.host and address.port}
 
         def listen(
             addresses: Iterable[Address], accepted: Callable[[Transport], None]
@@ -89,13 +92,13 @@ class Server:
                     per_address=self._config.limits.connections_per_address,
                     counter=node.clients.counter,
                     headers=headers,
-                    trusted=self._config.listen.proxy_protocol,
+                    trusted=settings.proxy_protocol,
+                    ipv6_only=address.port in ipv4,  # else [::]:5222 would not go beside 0.0.0.0:5222
                 )
                 self._listeners.append(listener)
                 bound.append(Address(listener.host, listener.port))
             return tuple(bound)
 
-        settings = self._config.listen
         return Listening(
             c2s=listen(settings.c2s, partial(accept, node.clients, direct_tls=False)),
             c2s_tls=listen(settings.c2s_tls, partial(accept, node.clients, direct_tls=True)),

@@ -61,6 +61,22 @@ def test_several_addresses_of_one_kind(site: Path) -> None:
         assert re.match(r"ready c2s=127\.0\.0\.1:\d+,127\.0\.0\.1:\d+ c2s_tls=", server.ready())
 
 
+@pytest.mark.parametrize("addresses", [["0.0.0.0", "[::]"], ["[::]", "127.0.0.1"], ["[::]"]])
+def test_ipv4_and_ipv6_on_one_port(site: Path, addresses: list[str]) -> None:
+    """One listener for both, or one for each: whatever order they stand in."""
+    with socket.socket(socket.AF_INET6) as free:
+        free.bind(("::", 0))
+        port = free.getsockname()[1]
+    listed = [f"{host}:{port}" for host in addresses]
+    toml = (site / "xmppd.toml").read_text()
+    (site / "xmppd.toml").write_text(toml.replace('c2s = ["127.0.0.1:0"]', f"c2s = {json.dumps(listed)}"))
+    with ServerProcess("serve", cwd=site) as server:
+        assert server.ready().startswith(f"ready c2s={','.join(listed)} ")
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), SECONDS).close()
+        assert server.stop().status == 0
+
+
 @pytest.mark.parametrize("abstract", [False, True] if sys.platform == "linux" else [False])
 def test_systemd_is_told(site: Path, abstract: bool) -> None:
     name = f"@xmppd-test-{os.getpid()}" if abstract else str(site / "notify")

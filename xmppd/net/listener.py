@@ -34,7 +34,7 @@ class Listener:
 
     ``trusted`` networks are proxies whose connections start with a PROXY header; until that is there, they are
     counted by ``headers``. ``per_address``: connections at once from one IPv4 address or IPv6 /64 (0: any number),
-    counted by ``counter``.
+    counted by ``counter``. ``ipv6_only``: the host ``::`` does not take IPv4 too.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Listener:
         headers: ConnectionCounter,
         trusted: Sequence[Network] = (),
         reuse_port: bool = False,
+        ipv6_only: bool = False,
     ) -> None:
         self._loop = loop
         self._flusher = flusher
@@ -61,7 +62,7 @@ class Listener:
         self._waiting: set[_ProxiedConnection] = set()
         self.limits = limits  # for connections to come, as is the next
         self.per_address = per_address
-        self._sock = _bind(host, port, reuse_port)
+        self._sock = _bind(host, port, reuse_port, ipv6_only)
         self.host, self.port = self._sock.getsockname()[:2]
         self._paused = False
         loop.add_reader(self._sock.fileno(), self._on_acceptable)
@@ -190,7 +191,7 @@ def _unmapped(address: str) -> str:
     return address.removeprefix("::ffff:") if address.startswith("::ffff:") and "." in address else address
 
 
-def _bind(host: str, port: int, reuse_port: bool) -> socket.socket:
+def _bind(host: str, port: int, reuse_port: bool, ipv6_only: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -198,7 +199,7 @@ def _bind(host: str, port: int, reuse_port: bool) -> socket.socket:
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::" or ipv6_only)
         sock.setblocking(False)
         sock.bind((host, port))
         sock.listen(_BACKLOG)

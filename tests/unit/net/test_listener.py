@@ -28,7 +28,15 @@ LIMITS = TransportLimits(send_buffer=2**20, linger=1)
 class Door:
     """A listener and what it let in."""
 
-    def __init__(self, *, host: str = "127.0.0.1", per_address: int = 0, trusted: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        per_address: int = 0,
+        trusted: str = "",
+        ipv6_only: bool = False,
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.counter = ConnectionCounter("connections", ManualClock())
         self.headers = ConnectionCounter("headers", ManualClock())
@@ -38,13 +46,14 @@ class Door:
             loop,
             Flusher(loop),
             host,
-            0,
+            port,
             self._accepted,
             limits=LIMITS,
             per_address=per_address,
             counter=self.counter,
             headers=self.headers,
             trusted=[ip_network(trusted)] if trusted else [],
+            ipv6_only=ipv6_only,
         )
 
     def _accepted(self, transport: Transport) -> None:
@@ -110,6 +119,18 @@ async def test_one_door_for_both_protocols(target: str) -> None:
     async with door("::") as open_, visitor((target, open_.listener.port)):
         transport, _ = await open_.next()
         assert transport.address == target
+
+
+async def test_a_door_for_each_protocol() -> None:
+    async with door("0.0.0.0") as old:
+        new = Door(host="::", port=old.listener.port, ipv6_only=True)
+        try:
+            for target, side in (("::1", new), ("127.0.0.1", old)):
+                async with visitor((target, old.listener.port)):
+                    transport, _ = await side.next()
+                    assert transport.address == target
+        finally:
+            new.close()
 
 
 async def test_many_visitors_at_once() -> None:
