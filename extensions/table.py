@@ -21,6 +21,7 @@ from xmppd.extensions import (
     xep_0313_mam,
     xep_0333_markers,
     xep_0352_csi,
+    xep_0424_retraction,
     xep_0430_inbox,
 )
 
@@ -42,5 +43,6 @@ EXTENSIONS: Final[tuple[Extension[Any], ...]] = (
     xep_0313_mam.PREFERENCES,
     xep_0333_markers.EXTENSION,
     xep_0352_csi.EXTENSION,
+    xep_0424_retraction.EXTENSION,
     xep_0430_inbox.EXTENSION,
 )
