@@ -1,0 +1,120 @@
+"""Messages, seen from outside: what was sent, what the sender was told, who saw it, and all that happened meanwhile."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+_PIECES: Final = ("tea", "at noon", "naïve", "<3", "Q&A", "🙂", "'quoted'", "line\nbreak", "漢字")
+
+
+@dataclass(slots=True)
+class Letter:
+    """One message. ``key`` is its origin-id, its id and the beginning of its text: ``sender.recipient.number``."""
+
+    key: str
+    sender: str
+    to: str
+    number: int
+    acknowledged: bool = False  # covered by an h
+    error: str | None = None  # the condition that its last try was answered with
+    refusals: int = 0  # how many tries were answered with an error
+    tries: list[float] = field(default_factory=list)  # when: seconds since the epoch
+
+    @property
+    def taken(self) -> bool:
+        """Whether the server said that it has it."""
+        return self.acknowledged and self.error is None
+
+
+class Sight(NamedTuple):
+    """A recipient's view of a message: by which stanza-id, how (``live``, ``late`` or ``history``), and on which of its
+    streams (they are counted; a resumed one goes on with its number).
+    """
+
+    key: str
+    stanza_id: str
+    how: str
+    stream: int
+
+
+@dataclass(slots=True)
+class Figures:
+    """What is counted along the way."""
+
+    kills: int = 0
+    restarts: int = 0  # of the database
+    swallowed: int = 0  # answers to COMMIT
+    holes: int = 0  # of these, those after which the database stayed away
+    cuts: int = 0
+    logins: int = 0
+    resumed: int = 0
+    not_resumed: int = 0
+    refused: int = 0
+    pages: int = 0  # of history
+
+
+class Post:
+    """All letters, and what happened to each."""
+
+    def __init__(self) -> None:
+        self.letters: dict[str, Letter] = {}
+        self.figures = Figures()
+        self.problems: list[str] = []  # what no client should ever be told
+        self._began = time.monotonic()
+        self._of: dict[str, list[tuple[float, str]]] = {}
+        self._everybody: list[tuple[float, str]] = []
+
+    def write(self, sender: str, to: str, number: int) -> Letter:
+        """A new letter."""
+        key = f"{sender}.{to}.{number}"
+        letter = self.letters[key] = Letter(key, sender, to, number)
+        return letter
+
+    def note(self, key: str, what: str) -> None:
+        """Something happened to the letter ``key``."""
+        self._of.setdefault(key, []).append((time.monotonic(), what))
+
+    def happened(self, what: str) -> None:
+        """Something happened that may concern every letter."""
+        self._everybody.append((time.monotonic(), what))
+
+    def problem(self, what: str) -> None:
+        """A client was told what cannot be."""
+        self.happened(f"PROBLEM: {what}")
+        self.problems.append(what)
+
+    def history(self, key: str) -> str:
+        """Every event of the letter ``key``, and what went on around it, with seconds since the beginning."""
+        own = self._of.get(key, [])
+        if not own:
+            return f"  (nothing is known of {key})"
+        first, last = own[0][0] - 0.5, own[-1][0] + 0.5
+        around = [(at, f"({what})") for at, what in self._everybody if first <= at <= last]
+        return "\n".join(f"  {at - self._began:8.3f} {what}" for at, what in sorted(own + around))
+
+    def now(self) -> float:
+        return time.monotonic() - self._began
+
+
+def text_of(key: str) -> str:
+    """The text of the letter ``key``: nobody may have changed a character of it."""
+    check = zlib.crc32(key.encode())
+    return f"{key} {_PIECES[check % len(_PIECES)]} {'x' * (check % 120)} {check:08x}"
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one recipient saw."""
+
+    sights: list[Sight] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+
+    def add(self, sight: Sight) -> bool:
+        """Whether it is the first sight of that message."""
+        self.sights.append(sight)
+        new = sight.key not in self.keys
+        self.keys.add(sight.key)
+        return new
