@@ -23,7 +23,7 @@ PLUGINS: Final = (
 EVENTS: Final = (
     "session_start", "failed_all_auth", "disconnected", "stream_error", "message", "message_error",
     "presence_available", "presence_away", "presence_unavailable", "presence_subscribe", "presence_subscribed",
-    "carbon_received", "carbon_sent", "vcard_avatar_update",
+    "carbon_received", "carbon_sent", "vcard_avatar_update", "session_resumed",
 )  # fmt: skip
 
 
@@ -43,8 +43,11 @@ class Person:
         mechanism: str | None = None,
         direct_tls: bool = True,
         present: bool = True,
+        managed: bool = False,
     ) -> None:
-        """``name``: localpart, or localpart and resource. ``present``: send initial presence and ask for the roster."""
+        """``name``: localpart, or localpart and resource. ``present``: send initial presence and ask for the roster.
+        ``managed``: with stream management (XEP-0198).
+        """
         self._address = server.c2s_tls if direct_tls else server.c2s
         self._present = present
         self._queues: dict[str, asyncio.Queue[Any]] = {}
@@ -58,7 +61,7 @@ class Person:
         xmpp.enable_plaintext = False
         xmpp.auto_authorize = None
         xmpp.auto_subscribe = False
-        for plugin in PLUGINS:
+        for plugin in (*PLUGINS, "xep_0198") if managed else PLUGINS:
             xmpp.register_plugin(plugin)
         for event in EVENTS:
             queue = self._queues[event] = asyncio.Queue()
@@ -88,6 +91,10 @@ class Person:
             await self.xmpp.get_roster()
             self.xmpp.send_presence()
             await self.until("presence_available", lambda got: got["from"] == self.xmpp.boundjid)
+
+    def reconnect(self) -> None:
+        """Connect once more, after the connection was lost."""
+        self.xmpp.connect(*self._address)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

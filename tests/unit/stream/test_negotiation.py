@@ -15,6 +15,7 @@ from xmppd.stream.negotiation import (
     Negotiation,
     Opened,
     Request,
+    Resume,
     StartTls,
 )
 from xmppd.xml.element import Element
@@ -30,6 +31,7 @@ HEADER = (
     "xmlns:stream='http://etherx.jabber.org/streams'>"
 )
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
+SM = "urn:xmpp:sm:3"
 
 
 class SameId:
@@ -38,7 +40,11 @@ class SameId:
 
 
 def negotiation(
-    *domains: Jid, tls_offered: bool = True, required: bool = True, secure: bool = False
+    *domains: Jid,
+    tls_offered: bool = True,
+    required: bool = True,
+    secure: bool = False,
+    resumption: bool = True,
 ) -> Negotiation:
     return Negotiation(
         domains or (CAPULET,),
@@ -48,6 +54,7 @@ def negotiation(
         tls_required=required,
         login_attempts=3,
         secure=secure,
+        resumption=resumption,
     )
 
 
@@ -350,6 +357,54 @@ def test_bind_a_resource() -> None:
 def test_bind_any_resource() -> None:
     request = say(logged_in(), "<iq type='set' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
     assert request == Bind("b1", None)
+
+
+def test_resume_a_stream() -> None:
+    # XEP-0198#resumption
+    stream = logged_in()
+    request = say(stream, f"<resume xmlns='{SM}' previd='it&apos;s' h='7'/><message id='1'/><message id='2")
+    assert request == Resume("it's", 7)
+    assert isinstance(request, Resume)
+    bound, events = stream.resumed(request, 2**32 + 3, ParserLimits(), ParserPool(ParserLimits()))
+    assert heard(stream) == f"<resumed xmlns='{SM}' h='3' previd='it&apos;s'/>"
+    assert [event.get("id") for event in events if isinstance(event, Element)] == ["1"]
+    assert [event.get("id") for event in bound.feed(b"'/>") if isinstance(event, Element)] == ["2"]
+
+
+def test_a_resource_is_bound_where_nothing_can_be_resumed() -> None:
+    stream = logged_in()
+    for handled, attribute in ((None, ""), (2**32 + 3, " h='3'")):
+        assert say(stream, f"<resume xmlns='{SM}' previd='x' h='0'/>") == Resume("x", 0)
+        stream.not_resumed(handled)
+        condition = "<item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
+        assert heard(stream) == f"<failed xmlns='{SM}'{attribute}>{condition}</failed>"
+    bind = "<iq type='set' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
+    assert say(stream, bind) == Bind("b1", None)
+
+
+@pytest.mark.parametrize("name", ["enable", "r", "a", "resume"])
+@pytest.mark.parametrize("attributes", ["", " previd='x' h='0' resume='true'"])
+def test_stream_management_before_its_time_is_refused_and_acted_upon_by_nobody(
+    name: str, attributes: str
+) -> None:
+    # XEP-0198#enable, #security
+    answer = (
+        f"<failed xmlns='{SM}'><unexpected-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>"
+    )
+    for stream in (opened(), opened(secure=False)):
+        assert say(stream, f"<{name} xmlns='{SM}'{attributes}/>") is None
+        assert heard(stream) == answer
+    stream = opened()
+    say(stream, f"<auth xmlns='{SASL}' mechanism='SCRAM-SHA-256'/>")
+    assert say(stream, f"<{name} xmlns='{SM}'{attributes}/>") is None
+    assert heard(stream) == answer
+
+
+def test_where_stream_management_is_off_nobody_understands_it() -> None:
+    stream = negotiation(secure=True, resumption=False)
+    assert say(stream, HEADER) == Opened()
+    stream.offer([])
+    ends_with(stream, f"<resume xmlns='{SM}' previd='x' h='0'/>", "unsupported-stanza-type")
 
 
 def test_refused_resource_can_be_tried_again() -> None:
