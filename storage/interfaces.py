@@ -305,7 +305,10 @@ class SecretStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Every aggregate of one storage. Whoever opened it awaits ``close()``, which first does what was asked before."""
+    """Every aggregate of one storage. Whoever opened it awaits ``close()``, which first does what was asked before.
+
+    ``maintain`` does what a storage needs once a day, such as room for the coming month; opening it did so too.
+    """
 
     accounts: AccountStore
     rosters: RosterStore
@@ -317,4 +320,5 @@ class Stores:
     chat_lists: ChatListStore
     preferences: PreferenceStore
     secrets: SecretStore
+    maintain: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]

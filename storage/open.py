@@ -13,10 +13,14 @@ from xmppd.storage.migrations import migrations
 from xmppd.storage.migrations.plan import Plan
 from xmppd.storage.packing import Packing, own_dictionaries
 from xmppd.storage.postgres.accounts import PostgresAccounts
+from xmppd.storage.postgres.archive import PostgresArchive
 from xmppd.storage.postgres.blocklists import PostgresBlocklists
+from xmppd.storage.postgres.chat_lists import PostgresChatLists
+from xmppd.storage.postgres.cursors import PostgresCursors
 from xmppd.storage.postgres.database import CONNECTIONS, STATEMENT_SECONDS, WAIT_SECONDS, plan_database
 from xmppd.storage.postgres.database import Database as PostgresDatabase
-from xmppd.storage.postgres.missing import missing
+from xmppd.storage.postgres.partitions import Partitions
+from xmppd.storage.postgres.preferences import PostgresPreferences
 from xmppd.storage.postgres.private import PostgresPrivate
 from xmppd.storage.postgres.rosters import PostgresRosters
 from xmppd.storage.postgres.secrets import PostgresSecrets
@@ -71,7 +75,7 @@ async def open_stores(
             wait_seconds=wait_seconds,
             statement_seconds=statement_seconds,
         )
-        return postgres_stores(database)
+        return await postgres_stores(database)
     return sqlite_stores(await Database.open(sqlite_path(url, base)), clock=clock)
 
 
@@ -131,22 +135,44 @@ def sqlite_stores(database: Database, *, clock: Callable[[], float] = time.time)
         chat_lists=SqliteChatLists(database),
         preferences=SqlitePreferences(database),
         secrets=SqliteSecrets(database),
+        maintain=_nothing,
         close=database.close,
     )
 
 
-def postgres_stores(database: PostgresDatabase) -> Stores:
-    """Every aggregate of ``database``, which is open."""
+async def postgres_stores(database: PostgresDatabase) -> Stores:
+    """Every aggregate of ``database``, which is open; it is maintained."""
+    partitions = Partitions(database)
+    archive = PostgresArchive(database, Packing(own_dictionaries()), partitions)
+
+    async def maintain() -> None:
+        await partitions.make_ahead()
+        await database.forget_writers()
+
+    async def close() -> None:
+        await archive.close()
+        await database.close()
+
+    try:
+        await maintain()
+    except BaseException:
+        await close()
+        raise
     return Stores(
         accounts=PostgresAccounts(database),
         rosters=PostgresRosters(database),
         blocklists=PostgresBlocklists(database),
         private=PostgresPrivate(database),
         vcards=PostgresVcards(database),
-        archive=missing(),
-        cursors=missing(),
-        chat_lists=missing(),
-        preferences=missing(),
+        archive=archive,
+        cursors=PostgresCursors(database),
+        chat_lists=PostgresChatLists(database),
+        preferences=PostgresPreferences(database),
         secrets=PostgresSecrets(database),
-        close=database.close,
+        maintain=maintain,
+        close=close,
     )
+
+
+async def _nothing() -> None:
+    pass

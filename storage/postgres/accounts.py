@@ -28,6 +28,11 @@ OWNED: Final = (
     "blocked",
     "private_xml",
     "vcards",
+    "archive",
+    "archive_floors",
+    "archive_cursors",
+    "archive_preferences",
+    "chat_lists",
 )
 
 _LAST: Final = "\U0010ffff"  # behind every domain

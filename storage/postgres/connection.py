@@ -15,6 +15,8 @@ from xmppd.storage.url import PostgresUrl
 OLDEST_SERVER: Final = 14
 _STATEMENTS: Final = 500  # prepared ones that a connection keeps; there are fewer in all
 
+_FAREWELL: Final = 1.0  # seconds
+
 Row = Sequence[Any]
 
 
@@ -38,6 +40,14 @@ class Connection(Protocol):
         """Close it without a word; the server undoes what was not committed."""
 
     async def close(self, *, timeout: float | None = None) -> None: ...
+
+
+async def farewell(connection: Connection) -> None:
+    """Close ``connection`` politely, so that the server's log does not speak of a client that vanished."""
+    try:
+        await connection.close(timeout=_FAREWELL)
+    except Exception:  # it is gone anyway
+        connection.terminate()
 
 
 class Link:

@@ -114,6 +114,14 @@ class Database:
             connection.terminate()
         return database
 
+    async def forget_writers(self) -> None:
+        """Forget what connections of long ago have written: nobody asks for it any more."""
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(_FORGET)
+
+        await self.write(work)
+
     @property
     def name(self) -> str:
         """The database for people: its address without the password."""
@@ -143,9 +151,16 @@ class Database:
 
         return self._submit(in_turn())
 
-    async def connect(self) -> Connection:
-        """A connection of its own for the caller, who closes it; waits for the server as every operation does."""
-        return await self._pool.connect(self._deadline())
+    @property
+    def wait_seconds(self) -> float:
+        """How long an operation waits for the server."""
+        return self._wait
+
+    async def connect(self, deadline: float | None = None) -> Connection:
+        """A connection of its own for the caller, who closes it; waits for the server as every operation does, or until
+        ``deadline`` (loop time).
+        """
+        return await self._pool.connect(self._deadline() if deadline is None else deadline)
 
     def explain(self, error: BaseException) -> StorageUnavailable | None:
         """``error`` for people, or None where it is a bug of the program."""

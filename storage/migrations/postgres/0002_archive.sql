@@ -1,0 +1,131 @@
+-- compatible: 2
+--
+-- The archive, which is also the queue of what is owed to clients (storage/archive.py). An owner is an account or a room.
+
+-- The key holds all that `with`, chat lists and counts look at, so that they read no stanza. `id`: microseconds since
+-- the epoch, ascending within one owner also in the order in which rows become visible (archive_append).
+CREATE TABLE archive (
+    owner bigint NOT NULL,
+    id bigint NOT NULL,
+    peer bigint NOT NULL,                                -- peer_key and Mark
+    origin bigint,                                       -- origin_key, where the sender gave one
+    kind smallint NOT NULL,                              -- Kind
+    stanza bytea NOT NULL,                               -- packed (storage/packing.py)
+    PRIMARY KEY (owner, id, peer) INCLUDE (kind)
+) PARTITION BY RANGE (id);
+
+ALTER TABLE archive ALTER COLUMN stanza SET STORAGE EXTERNAL;  -- it is compressed already
+
+-- One partition a month, and one at each end that takes what is older or newer than those: no row is refused, and without
+-- a default partition pages are read partition by partition. storage/postgres/partitions.py makes them.
+CREATE TABLE archive_past PARTITION OF archive FOR VALUES FROM (MINVALUE) TO (1577836800000000);  -- 2020
+CREATE TABLE archive_rest PARTITION OF archive FOR VALUES FROM (1577836800000000) TO (MAXVALUE);
+
+-- What an owner's next id has to be above, where the newest row is not there any more.
+CREATE TABLE archive_floors (
+    owner bigint PRIMARY KEY,
+    id bigint NOT NULL
+);
+
+-- The transaction of the writer's newest batch: whoever lost the answer finds his rows by it.
+ALTER TABLE writers ADD COLUMN transaction xid8;
+
+-- Store a batch of messages: the newest id of each owner before it, and the time of the batch in microseconds. Row n of
+-- the owner o has the id greatest(moment, newest[o] + 1) + n, counted from 0, whether rows before it are duplicates or not.
+--
+-- The locks make ids visible in their order: whoever comes later for an owner begins when the one before has committed, and
+-- READ COMMITTED lets the next statement see what he wrote. They are taken in one order by all, and their keys
+-- are negative, as no others are. Nothing here may be STABLE, or read the clock in front of the locks.
+CREATE FUNCTION archive_append(
+    writer uuid,            -- of one connection
+    number bigint,          -- of the batch, from 1
+    epoch bigint,           -- of the node; refusing an older one comes with clusters
+    recent bigint,          -- an id; that most owners have rows above it makes it fast
+    owners bigint[],        -- ascending, each once
+    slots integer[],        -- of each row: the place of its owner in owners, from 1
+    ranks integer[],        -- of each row: how many rows of the owner stand before it
+    peers bigint[],
+    kinds smallint[],
+    origins bigint[],       -- of each row; 0: none
+    texts integer[],        -- of each row: the place of its stanza in stanzas, from 1
+    stanzas bytea[],
+    asked_slots integer[],  -- of each message that may be a resend: its owner, origin, the id from which on, its text
+    asked_origins bigint[],
+    asked_since bigint[],
+    asked_texts integer[],
+    OUT newest bigint[],
+    OUT moment bigint,
+    OUT earlier bigint[]    -- of each message that may be a resend: the id of the first one's row; 0: it is none
+) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_variable
+DECLARE
+    known integer[];
+BEGIN
+    INSERT INTO writers AS w VALUES (writer, number, now(), pg_current_xact_id())
+        ON CONFLICT ON CONSTRAINT writers_pkey
+        DO UPDATE SET number = excluded.number, at = excluded.at, transaction = excluded.transaction
+        WHERE w.number >= 0;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the writer % was given up', writer USING ERRCODE = 'connection_exception';
+    END IF;
+
+    PERFORM pg_advisory_xact_lock(-o) FROM unnest(owners) AS o;
+
+    newest := ARRAY(
+        SELECT coalesce(
+            (SELECT a.id FROM archive AS a WHERE a.owner = o AND a.id >= recent ORDER BY a.id DESC LIMIT 1), -1)
+        FROM unnest(owners) AS o);
+    IF -1 = ANY(newest) THEN
+        newest := ARRAY(
+            SELECT CASE WHEN n >= 0 THEN n ELSE greatest(
+                0,
+                (SELECT a.id FROM archive AS a WHERE a.owner = o AND a.id < recent ORDER BY a.id DESC LIMIT 1),
+                (SELECT f.id FROM archive_floors AS f WHERE f.owner = o)) END
+            FROM unnest(owners, newest) AS t (o, n));
+    END IF;
+
+    IF cardinality(asked_slots) > 0 THEN
+        earlier := ARRAY(
+            SELECT coalesce(
+                (SELECT a.id FROM archive AS a WHERE a.owner = owners[s] AND a.id >= i AND a.origin = o
+                 ORDER BY a.id DESC LIMIT 1), 0)
+            FROM unnest(asked_slots, asked_origins, asked_since) AS t (s, o, i));
+        known := ARRAY(SELECT m FROM unnest(asked_texts, earlier) AS t (m, e) WHERE e > 0);
+    END IF;
+
+    moment := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+    INSERT INTO archive (owner, id, peer, origin, kind, stanza)
+        SELECT owners[s], greatest(moment, newest[s] + 1) + r, p, nullif(o, 0), k, stanzas[m]
+        FROM unnest(slots, ranks, peers, origins, kinds, texts) AS t (s, r, p, o, k, m)
+        WHERE known IS NULL OR m <> ALL(known);
+END
+$$;
+
+CREATE TABLE archive_cursors (
+    owner bigint PRIMARY KEY,
+    upto bigint NOT NULL,
+    above bigint[] NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE TABLE archive_preferences (
+    owner bigint PRIMARY KEY,
+    by_default text NOT NULL CHECK (by_default IN ('always', 'never', 'roster')),
+    always text NOT NULL,                                -- JSON arrays of addresses
+    never text NOT NULL,
+    days integer                                         -- NULL: no retention of its own
+);
+
+CREATE INDEX archive_retention ON archive_preferences (owner) INCLUDE (days) WHERE days IS NOT NULL;
+
+CREATE TABLE chat_lists (
+    owner bigint PRIMARY KEY,
+    version bigint NOT NULL,
+    upto bigint NOT NULL,
+    conversations bytea NOT NULL                         -- storage/conversations.py
+) WITH (fillfactor = 70);
+
+-- Dictionaries trained on this server's own messages; without them the rows that they packed cannot be read.
+CREATE TABLE dictionaries (
+    number integer PRIMARY KEY,
+    content bytea NOT NULL
+);

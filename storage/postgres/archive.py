@@ -1,0 +1,160 @@
+"""The archive: pages and marks by the pool's connections; new rows by a ``Writer`` with one of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from xmppd.storage.archive import ArchiveStore, NewMessage, Placed, Query, Row
+from xmppd.storage.packing import Packing
+from xmppd.storage.postgres.connection import Connection
+from xmppd.storage.postgres.connection import Row as Record
+from xmppd.storage.postgres.database import Database
+from xmppd.storage.postgres.partitions import Partitions
+from xmppd.storage.postgres.writer import Writer
+
+_HISTORY: Final = "owner = $1 AND id > $2 AND id < $3 AND kind & 2 = 0"  # Kind.HIDDEN
+
+_OWED: Final = """
+SELECT n.id, a.id, a.peer, a.kind, a.stanza
+FROM (SELECT greatest(
+    0,
+    (SELECT id FROM archive WHERE owner = $1 ORDER BY id DESC LIMIT 1),
+    (SELECT id FROM archive_floors WHERE owner = $1)) AS id) AS n
+LEFT JOIN LATERAL (
+    SELECT id, peer, kind, stanza FROM archive WHERE owner = $1 AND id > $2 AND kind & 1 = 1 ORDER BY id LIMIT $3
+) AS a ON true ORDER BY a.id
+"""
+
+_NEWEST: Final = """
+SELECT o, greatest(
+    (SELECT id FROM archive WHERE owner = o ORDER BY id DESC LIMIT 1),
+    (SELECT id FROM archive_floors WHERE owner = o))
+FROM unnest($1::bigint[]) AS o
+"""
+
+_ERASE: Final = """
+WITH gone AS (
+    DELETE FROM archive WHERE owner = $1 AND id = ANY(ARRAY(
+        SELECT id FROM archive WHERE owner = $1 AND id < $2 ORDER BY id LIMIT $3)) RETURNING id
+) SELECT count(*), max(id) FROM gone
+"""
+
+_RAISE_FLOOR: Final = """
+INSERT INTO archive_floors AS f SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM archive WHERE owner = $1)
+ON CONFLICT (owner) DO UPDATE SET id = greatest(f.id, excluded.id)
+"""
+
+
+class PostgresArchive(ArchiveStore):
+    def __init__(self, database: Database, packing: Packing, partitions: Partitions) -> None:
+        self._database = database
+        self._packing = packing
+        self._partitions = partitions
+        self._writer = Writer(database, packing, partitions)
+
+    async def append(self, messages: Sequence[NewMessage]) -> list[Placed]:
+        return await self._writer.append(messages)
+
+    async def read(self, owner: int, query: Query, *, limit: int, backwards: bool = False) -> list[Row]:
+        where, parameters = _where(owner, query)
+        order = "DESC" if backwards else "ASC"
+        sql = (
+            f"SELECT id, peer, kind, stanza FROM archive WHERE {where}"  # noqa: S608 - made of constants
+            f" ORDER BY id {order} LIMIT ${len(parameters) + 1}"
+        )
+
+        async def work(connection: Connection) -> list[Record]:
+            return await connection.fetch(sql, *parameters, limit)
+
+        rows = self._rows(await self._database.read(work))
+        if backwards:
+            rows.reverse()
+        return rows
+
+    async def owed(self, owner: int, *, after: int, limit: int) -> tuple[list[Row], int]:
+        async def work(connection: Connection) -> list[Record]:
+            return await connection.fetch(_OWED, owner, after, limit)  # one statement: one moment
+
+        records = await self._database.read(work)
+        return self._rows([record[1:] for record in map(tuple, records) if record[1]]), int(records[0][0])
+
+    async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int]]:
+        async def work(connection: Connection) -> list[Record]:
+            return await connection.fetch(
+                "SELECT id, peer FROM archive WHERE owner = $1 AND id > $2 AND kind & 2 = 0 ORDER BY id LIMIT $3",
+                owner,
+                after,
+                limit,
+            )
+
+        return [(id, peer) for id, peer in await self._database.read(work)]
+
+    async def newest(self, owners: Iterable[int]) -> Mapping[int, int]:
+        asked = list(set(owners))
+
+        async def work(connection: Connection) -> list[Record]:
+            return await connection.fetch(_NEWEST, asked)
+
+        return {owner: id for owner, id in await self._database.read(work) if id is not None}
+
+    async def count(self, owner: int, query: Query) -> int:
+        where, parameters = _where(owner, query)
+
+        async def work(connection: Connection) -> int:
+            sql = f"SELECT count(*) FROM archive WHERE {where}"  # noqa: S608 - made of constants
+            return int(await connection.fetchval(sql, *parameters))
+
+        return await self._database.read(work)
+
+    async def replace(self, owner: int, id: int, stanza: bytes, kind: int) -> bool:
+        packed = self._packing.pack(stanza)
+
+        async def work(connection: Connection) -> bool:
+            tag = await connection.execute(
+                "UPDATE archive SET stanza = $3, kind = $4 WHERE owner = $1 AND id = $2",
+                owner,
+                id,
+                packed,
+                kind,
+            )
+            return tag == "UPDATE 1"
+
+        return await self._database.write(work)
+
+    async def erase(self, owner: int, *, before: int, limit: int = 10_000) -> int:
+        async def work(connection: Connection) -> int:
+            await connection.execute("SELECT pg_advisory_xact_lock(-$1::bigint)", owner)  # as archive_append
+            record = await connection.fetchrow(_ERASE, owner, before, limit)
+            assert record is not None
+            gone, newest = record
+            if gone:
+                await connection.execute(_RAISE_FLOOR, owner, newest)
+            return int(gone)
+
+        return await self._database.write(work)
+
+    async def expire(self, *, before: int, limit: int = 10_000) -> int:
+        return await self._partitions.drop(before=before)
+
+    async def close(self) -> None:
+        """Finish what was asked before and disconnect."""
+        await self._writer.close()
+
+    def _rows(self, records: Iterable[Record]) -> list[Row]:
+        unpack = self._packing.unpack
+        return [Row(id, peer, kind, unpack(stanza)) for id, peer, kind, stanza in records]
+
+
+def _where(owner: int, query: Query) -> tuple[str, list[object]]:
+    """The condition of ``query`` and its parameters."""
+    where = _HISTORY
+    parameters: list[object] = [owner, query.after, query.before]
+    if query.peer is not None:
+        # With every Mark. As a range it is looked up in the index, and no stanza is read for others.
+        where += f" AND peer BETWEEN ${len(parameters) + 1} AND ${len(parameters) + 2}"
+        parameters += (query.peer, query.peer | 3)
+    if query.ids is not None:
+        where += f" AND id = ANY(${len(parameters) + 1}::bigint[])"
+        parameters.append(query.ids)
+    return where, parameters
