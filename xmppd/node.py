@@ -37,6 +37,7 @@ from xmppd.im.presence_out import Broadcaster
 from xmppd.im.probes import Probes
 from xmppd.im.requests import Requests
 from xmppd.im.reread import Reread
+from xmppd.im.retention import Retention
 from xmppd.im.roster_requests import RosterRequests
 from xmppd.im.rosters import Rosters
 from xmppd.im.stanza_ids import StanzaIds
@@ -74,6 +75,7 @@ class Node:
     keepalive: Keepalive
     archiver: Archiver
     cursors: Cursors
+    retention: Retention
     last_seen: LastSeenKeeper
     passwords: Passwords
     setups: tuple[Setup, ...]
@@ -81,9 +83,11 @@ class Node:
     def start(self) -> None:
         """Begin what is done from time to time."""
         self.keepalive.start()
+        self.retention.start()
 
     async def aclose(self) -> None:
         self.keepalive.stop()
+        self.retention.stop()
         self.core.directory.close()
         await self.core.tasks.aclose()
         await self.last_seen.flush()
@@ -261,6 +265,7 @@ async def build(
         keepalive=keepalive,
         archiver=archiver,
         cursors=cursors,
+        retention=Retention(stores.archive, stores.preferences, clock, tasks, days=config.archive.days),
         last_seen=last_seen,
         passwords=passwords,
         setups=setups,

@@ -20,6 +20,7 @@ from xmppd.config.values import (
     Address,
     Network,
     StorageUrl,
+    bound,
 )
 from xmppd.jid import Jid
 
@@ -148,6 +149,19 @@ class Storage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 10.0
 
 
+class Archive(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long messages are kept."""
+
+    days: Annotated[
+        int,
+        bound(
+            36_500,
+            "After how many days messages are erased from all histories, whether they were read or not; 0: never. "
+            "`xmppd user retention` shortens it for single accounts.",
+        ),
+    ] = 0
+
+
 class Cluster(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Several nodes as one server."""
 
@@ -198,6 +212,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tls: Tls = Tls()
     auth: Auth = Auth()
     storage: Storage = Storage()
+    archive: Archive = Archive()
     cluster: Cluster = Cluster()
     limits: Limits = Limits()
     log: Log = Log()

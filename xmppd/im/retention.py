@@ -1,0 +1,67 @@
+"""History is kept for as long as the operator says, by server and by account, and then erased for good."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from xmppd.clock import Clock, Timer
+from xmppd.storage.archive import ArchiveStore, PreferenceStore
+from xmppd.storage.interfaces import StorageUnavailable
+from xmppd.tasks import Tasks
+
+log = logging.getLogger("xmppd.im")
+
+EVERY: Final = 3_600.0  # seconds
+_BATCH: Final = 1_000  # rows in one transaction: others wait for it
+_OWNERS: Final = 1_000  # looked up at a time
+_DAY: Final = 86_400.0
+
+
+class Retention:
+    """Erases what is too old, once an hour: everything, then that of accounts which keep less."""
+
+    def __init__(
+        self, archive: ArchiveStore, preferences: PreferenceStore, clock: Clock, tasks: Tasks, *, days: int
+    ) -> None:
+        """The server keeps messages for ``days``; 0: for ever."""
+        self._archive = archive
+        self._preferences = preferences
+        self._clock = clock
+        self._tasks = tasks
+        self._days = days
+        self._timer: Timer | None = None
+        self._working = False
+
+    def start(self) -> None:
+        """For the first time now: the server may have stood still for long."""
+        self._timer = self._clock.call_later(EVERY, self.start)
+        if not self._working:
+            self._working = True
+            self._tasks.start("erase old messages", self._erase())
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _erase(self) -> None:
+        try:
+            if self._days:
+                while await self._archive.expire(before=self._before(self._days), limit=_BATCH):
+                    pass
+            after = 0
+            while owners := await self._preferences.with_days(after=after, limit=_OWNERS):
+                for owner, days in owners:
+                    before = self._before(days)
+                    while await self._archive.erase(owner, before=before, limit=_BATCH) == _BATCH:
+                        pass
+                after = owners[-1][0]
+        except StorageUnavailable as err:
+            log.error("old messages are not erased: %s", err)
+        finally:
+            self._working = False
+
+    def _before(self, days: int) -> int:
+        """The first id that is not too old."""
+        return int((self._clock.now() - days * _DAY) * 1e6)
