@@ -352,16 +352,33 @@ async def test_what_was_erased_is_gone_from_the_list() -> None:
 async def test_a_retracted_message_leaves_its_tombstone_in_the_list() -> None:
     async with Harness(DOMAIN) as server:
         juliet, romeo = await people(server, "juliet", "romeo")
-        await say(romeo, "juliet", "one")
-        owner = await server.account("juliet@capulet.lit")
-        ((id, _),) = await server.stores.archive.marks(owner, after=0, limit=2)
-        tombstone = (
-            b"<message to='juliet@capulet.lit' from='romeo@capulet.lit/phone' type='chat'>"
-            b"<body>gone</body></message>"
+        await romeo.send(f"<message to='juliet@{DOMAIN}' type='chat' id='m1'><body>one</body></message>")
+        await romeo.send(
+            f"<message to='juliet@{DOMAIN}' type='chat' id='m2'>"
+            "<retract xmlns='urn:xmpp:message-retract:1' id='m1'/></message>"
         )
-        assert await server.stores.archive.replace(owner, id, tombstone, 4)
-        listing = await inbox(juliet)
-        assert (listing.lines, listing.texts) == ([("romeo", 1)], ["gone"])
+        juliet.received.clear()
+        await juliet.send("<iq type='get' id='q1'><inbox xmlns='urn:xmpp:inbox:1'/></iq>")
+        juliet.expect(
+            """
+            <message from='juliet@capulet.lit' to='juliet@capulet.lit/phone'>
+              <entry xmlns='urn:xmpp:inbox:1' unread='1' jid='romeo@capulet.lit' id='*'/>
+              <result xmlns='urn:xmpp:mam:2' queryid='q1' id='*'>
+                <forwarded xmlns='urn:xmpp:forward:0'>
+                  <delay xmlns='urn:xmpp:delay' stamp='*'/>
+                  <message xmlns='jabber:client' from='romeo@capulet.lit/phone' to='juliet@capulet.lit' type='chat'
+                      id='m1'>
+                    <retracted xmlns='urn:xmpp:message-retract:1' id='m2' stamp='*'/>
+                  </message>
+                </forwarded>
+              </result>
+            </message>
+            """
+        )
+        await juliet.send(
+            f"<message to='romeo@{DOMAIN}' type='chat'><displayed xmlns='urn:xmpp:chat-markers:0' id='m1'/></message>"
+        )
+        assert (await inbox(juliet, "messages='false'")).lines == [("romeo", 0)]
 
 
 async def test_the_oldest_conversations_without_unread_messages_fall_off() -> None:
