@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from hashlib import new, pbkdf2_hmac
 from hmac import digest
-from typing import cast
+from typing import Any, cast
+
+import pytest
 
 from xmppd.auth.passwords import Passwords
 from xmppd.auth.sasl import MECHANISMS, Authenticator, Challenge, Exchange, Security, Success
 from xmppd.auth.scram import make_credentials
 from xmppd.auth.throttle import Throttle, ThrottleConfig
 from xmppd.clock import Timer
+from xmppd.errors import SaslError
 from xmppd.jid import Jid
 from xmppd.storage.interfaces import AccountStore, Credentials, StorageUnavailable
 
@@ -25,6 +28,8 @@ BINDING = b"\x01\x02\xff,=" * 7
 PLAIN_TCP = Security(tls=False)
 TLS = Security(tls=True)
 BOUND_TLS = Security(tls=True, channel_bindings={"tls-server-end-point": BINDING})
+PLUS = tuple(name for name in MECHANISMS if name.endswith("-PLUS"))
+SCRAM = tuple(name for name in MECHANISMS if name.startswith("SCRAM") and name not in PLUS)
 
 
 class ManualClock:
@@ -149,3 +154,16 @@ class Client:
         server_key = digest(salted, b"Server Key", self.hash)
         self.signature = b"v=" + b64encode(digest(server_key, signed, self.hash))
         return f"{unproven},p={b64encode(proof).decode()}".encode()
+
+
+async def condition(attempt: Coroutine[Any, Any, object]) -> str:
+    """The condition that ``attempt`` fails with."""
+    with pytest.raises(SaslError) as caught:
+        await attempt
+    return caught.value.condition
+
+
+async def challenge(exchange: Exchange, data: bytes | None) -> bytes:
+    answer = await exchange.step(data)
+    assert isinstance(answer, Challenge)
+    return answer.data
