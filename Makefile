@@ -22,7 +22,7 @@ test: .venv/.installed-test ## run all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: .venv/.installed-test ## run the long versions of the fuzz, kill and chaos tests
-	XMPPD_SOAK=1 $(BIN)/python -m pytest -m soak -o timeout=7200 $(PYTEST_ARGS)
+	XMPPD_SOAK=1 $(BIN)/python -m pytest -m soak -o timeout=7200 -o faulthandler_timeout=7300 $(PYTEST_ARGS)
 
 lint: .venv/.installed-test ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
