@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
 import pytest
 import pytest_asyncio
@@ -14,12 +14,6 @@ from xmppd.storage.interfaces import LastSeen, RosterChange, RosterItem, Storage
 JULIET, ROMEO, PARIS = "juliet@capulet.lit", "romeo@montague.lit", "paris@montague.lit"
 ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 LEFT = "<delay xmlns='urn:xmpp:delay' from='montague.lit' stamp='2026-09-21T14:13:20.000Z'/>"
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[Harness]:
-    async with Harness("capulet.lit", "montague.lit") as server:
-        yield server
 
 
 @pytest_asyncio.fixture
