@@ -36,7 +36,8 @@ class Ticket:
         for done in waiting:
             done(error)
 
-    def __await__(self) -> Generator[Any, None, None]:
+    async def settled(self) -> None:
+        """Wait until it is settled; whom the error concerns was told by ``then``."""
         if not self._settled:
             future = asyncio.get_running_loop().create_future()
 
@@ -45,6 +46,9 @@ class Ticket:
                     future.set_result(None)
 
             self._waiting.append(wake)
-            yield from future
+            await future
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from self.settled().__await__()
         if self._error is not None:
             raise self._error

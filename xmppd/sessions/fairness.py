@@ -42,6 +42,8 @@ class Fairness:
 
     async def _rest(self, session: Session, waiting: Awaitable[None] | None, took: float) -> None:
         if waiting is not None:
+            # As the session does it: what became of a message was told to its client by whoever gave the ticket.
+            waiting = waiting.settled() if type(waiting) is Ticket else waiting
             took += await _worked(waiting, self._clock)
         if took >= _LONG_SECONDS and not session.over:
             rested = asyncio.Event()

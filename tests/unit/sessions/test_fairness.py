@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from tests.support.clock import ManualClock
+from xmppd.routing.ticket import Ticket
 from xmppd.sessions.fairness import Fairness
 from xmppd.sessions.session import Session
 from xmppd.xml.element import Element
@@ -93,6 +94,20 @@ async def test_errors_and_cancellations_reach_whom_they_concern() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == ["cancelled"]
+
+
+async def test_what_becomes_of_a_message_that_took_long_is_told_once() -> None:
+    """Whoever gave the ticket tells the client; the session goes on as with one that took no time."""
+    clock = ManualClock()
+    ticket = Ticket()
+
+    def work() -> Ticket:
+        clock.advance(0.1)
+        return ticket
+
+    waiting = handle(clock, work)
+    ticket.settle(ValueError("not stored"))
+    await rests(clock, waiting, 0.4)
 
 
 async def started(waiting: Awaitable[None] | None) -> None:
