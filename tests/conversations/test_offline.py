@@ -1,4 +1,4 @@
-"""Messages for people who are not there: XEP-0160, XEP-0203, XEP-0334, and the invariants I1 and I5."""
+"""Messages for people who are not there: XEP-0160, XEP-0203, XEP-0334."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ import pytest
 import pytest_asyncio
 
 from tests.support.clock import EPOCH
-from tests.support.harness import Client, Harness
+from tests.support.harness import Harness
 from tests.support.kept import HeldBack
+from tests.support.mail import (
+    DAY,
+    ERRORS,
+    HINTS,
+    JULIET,
+    PARIS,
+    ROMEO,
+    bodies,
+    online,
+    presence,
+    refusal,
+    say,
+    texts,
+)
 from xmppd.clock import stamp
-from xmppd.im.expiry import EVERY
-from xmppd.storage.interfaces import StorageUnavailable
-
-ROMEO, JULIET, PARIS = "romeo@capulet.lit", "juliet@capulet.lit/balcony", "paris@capulet.lit/street"
-ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"
-HINTS = "urn:xmpp:hints"
-DAY = 86_400.0
 
 
 @pytest_asyncio.fixture
@@ -34,45 +41,11 @@ def store() -> HeldBack:
 
 @pytest_asyncio.fixture
 async def held(store: HeldBack) -> AsyncIterator[Harness]:
-    """A server whose storage the test holds back."""
+    """A server whose archive the test holds back."""
     async with Harness("capulet.lit", wrap=store.wrap) as server:
         await server.account(ROMEO)
         yield server
         store.let_go()
-
-
-def bodies(client: Client) -> list[str]:
-    """The texts of the messages that came, taken away from what was received."""
-    found, client.received = client.received, []
-    return [
-        body.text()
-        for element in found
-        if element.name == "message" and element.get("type") != "error"
-        for body in element.each("body")
-    ]
-
-
-def say(text: object, to: str = ROMEO, type: str = "chat", more: str = "") -> str:
-    return f"<message to='{to}' type='{type}' id='{text}'><body>{text}</body>{more}</message>"
-
-
-def kept(text: object, sender: str = JULIET, at: float = EPOCH) -> str:
-    return (
-        f"<message from='{sender}' to='{ROMEO}' type='chat' id='{text}'><body>{text}</body>"
-        f"<delay xmlns='urn:xmpp:delay' from='capulet.lit' stamp='{stamp(at)}'/></message>"
-    )
-
-
-async def online(server: Harness, resource: str, priority: int = 0) -> Client:
-    """A client of Romeo's that sends initial presence; what it gets of presence is put aside."""
-    client = await server.client(f"{ROMEO}/{resource}")
-    await client.send(presence(priority))
-    client.received = [element for element in client.received if element.name != "presence"]
-    return client
-
-
-def presence(priority: int = 0) -> str:
-    return f"<presence><priority>{priority}</priority></presence>"
 
 
 # ---- what is kept
@@ -132,19 +105,12 @@ async def test_what_is_worth_nothing_later_is_dropped_in_silence(server: Harness
     romeo.expect_nothing()
 
 
-@pytest.mark.parametrize(
-    ("message", "error"),
-    [
-        (say(1, type="groupchat"), "<error type='cancel'><service-unavailable xmlns='{e}'/></error>"),
-    ],
-)
-async def test_whoever_wrote_words_that_are_not_kept_is_told(
-    server: Harness, message: str, error: str
-) -> None:
+async def test_whoever_wrote_words_that_are_not_kept_is_told(server: Harness) -> None:
     juliet = await server.client(JULIET)
-    await juliet.send(message)
+    await juliet.send(say(1, type="groupchat"))
     juliet.expect(
-        f"<message type='error' from='{ROMEO}' to='{JULIET}' id='1'>{error.format(e=ERRORS)}</message>"
+        f"<message type='error' from='{ROMEO}' to='{JULIET}' id='1'>"
+        f"<error type='cancel'><service-unavailable xmlns='{ERRORS}'/></error></message>"
     )
     romeo = await online(server, "orchard")
     romeo.expect_nothing()
@@ -180,72 +146,109 @@ async def test_the_language_of_the_stream_and_the_address_are_kept_as_they_were(
 # ---- how many, how long
 
 
-async def test_beyond_the_limit_the_sender_is_told_and_the_older_ones_stay() -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["the account is in memory", "it is not"])
+async def test_beyond_the_limit_the_sender_is_told_and_the_older_ones_stay(known: bool) -> None:
+    """However fast they come: what is on its way into the archive counts too."""
     async with Harness("capulet.lit", toml="[limits]\noffline_messages = 2") as server:
         await server.account(ROMEO)
         juliet = await server.client(JULIET)
+        if known:
+            await juliet.send(f"<message to='{ROMEO}' type='headline'/>")
         await juliet.send(say(1) + say(2) + say(3))
-        juliet.expect(
-            f"<message type='error' from='{ROMEO}' to='{JULIET}' id='3'>"
-            f"<error type='cancel'><service-unavailable xmlns='{ERRORS}'/>"
-            f"<text xmlns='{ERRORS}' xml:lang='en'>*</text></error></message>"
-        )
+        juliet.expect(refusal(3, "service-unavailable"))
         juliet.expect_nothing()
         assert bodies(await online(server, "orchard")) == ["1", "2"]
         await juliet.send(say(4))
         juliet.expect_nothing()
 
 
-async def test_expired_messages_are_not_delivered_and_make_room_within_the_hour() -> None:
-    async with Harness("capulet.lit", toml="[limits]\noffline_messages = 2\noffline_days = 7") as server:
-        owner = await server.account(ROMEO)
+async def test_the_limit_holds_while_somebody_is_there_who_takes_no_messages() -> None:
+    async with Harness("capulet.lit", toml="[limits]\noffline_messages = 2") as server:
         juliet = await server.client(JULIET)
-        server.node.expiry.start()
+        romeo = await online(server, "orchard")
+        await juliet.send(say(1) + say(2) + say(3))
+        assert bodies(romeo) == ["1", "2", "3"]
+        for leaving in (presence(-1), "<presence type='unavailable'/>"):
+            await romeo.send(leaving)
+            await juliet.send(say(4) + say(5) + say(6))
+            juliet.expect(refusal(6, "service-unavailable"))
+            juliet.expect_nothing()
+            await romeo.send(presence())
+            assert bodies(romeo) == ["4", "5"]
+
+
+async def test_what_was_not_taken_counts_when_its_reader_was_cut_off() -> None:
+    """He got some of it and was gone before he had read that: it waits as before, and so does the rest."""
+    async with Harness("capulet.lit", toml="[limits]\noffline_messages = 30") as server:
+        await server.account(ROMEO)
+        juliet = await server.client(JULIET)
+        await juliet.send("".join(say(number) for number in range(29)))
+        connected = await server.client(f"{ROMEO}/connected")  # keeps the account in memory
+        romeo = await server.client(f"{ROMEO}/orchard")
+        romeo.stop_reading()
+        romeo.send_nowait(presence())
+        await server.pass_by()
+        await romeo.close()
+        await juliet.send(say(29) + say(30))
+        juliet.expect(refusal(30, "service-unavailable"))
+        juliet.expect_nothing()
+        await connected.send(presence())
+        assert bodies(connected) == texts(0, 30)
+
+
+async def test_a_message_that_could_not_be_stored_takes_no_room(store: HeldBack) -> None:
+    async with Harness("capulet.lit", wrap=store.wrap, toml="[limits]\noffline_messages = 2") as server:
+        await server.account(ROMEO)
+        juliet = await server.client(JULIET)
+        await juliet.send(f"<message to='{ROMEO}' type='headline'/>")  # so that the account is in memory
+        store.hold("append")
+        juliet.send_nowait("".join(say(number) for number in range(4)))
+        await server.pass_by()
+        store.fail("append")
+        store.let_go()
+        await server.settle()
+        for number in (2, 3):
+            juliet.expect(refusal(number, "service-unavailable"))
+        for number in (0, 1):
+            juliet.expect(refusal(number, "resource-constraint", type="wait"))
+        juliet.expect_nothing()
+        store.recover()
+        await juliet.send(say(1) + say(2))
+        juliet.expect_nothing()
+        assert bodies(await online(server, "orchard")) == ["1", "2"]
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["the account stays in memory", "it does not"])
+async def test_expired_messages_are_not_delivered_and_make_room(watched: bool) -> None:
+    async with Harness("capulet.lit", toml="[limits]\noffline_messages = 2\noffline_days = 7") as server:
+        await server.account(ROMEO)
+        juliet = await server.client(JULIET)
+        if watched:
+            await server.client(f"{ROMEO}/connected")
         await juliet.send(say(1))
         await server.advance(DAY)
         await juliet.send(say(2))
-        await server.advance(6 * DAY - 1)
-        assert await server.stores.offline.count(owner) == 2
-        await server.advance(EVERY)
-        assert await server.stores.offline.count(owner) == 1
+        await server.advance(6 * DAY - 100)
+        assert await server.waiting(ROMEO) == 2
         await juliet.send(say(3))
+        juliet.expect(refusal(3, "service-unavailable"))
+        await server.advance(101)
+        assert await server.waiting(ROMEO) == 1
+        await juliet.send(say(4))
         juliet.expect_nothing()
-        assert bodies(await online(server, "orchard")) == ["2", "3"]
+        assert bodies(await online(server, "orchard")) == ["2", "4"]
         await server.advance(20 * DAY)
-        assert await server.stores.offline.count(owner) == 0
+        assert await server.waiting(ROMEO) == 0
 
 
-async def test_many_expired_messages_are_removed_at_the_start_in_several_transactions(
-    held: Harness, store: HeldBack
-) -> None:
-    owner = await held.account(ROMEO)
-    for _ in range(1_234):
-        await store.append(owner, b"<message/>", limit=0, expires=EPOCH)
-    held.node.expiry.start()
-    await held.settle()
-    assert await store.count(owner) == 0
-    held.node.expiry.stop()
-    await store.append(owner, b"<message/>", limit=0, expires=EPOCH)
-    await held.advance(3 * EVERY)
-    assert await store.count(owner) == 1, "after stop nothing is removed"
-
-
-async def test_a_storage_that_fails_while_it_removes_is_asked_again_an_hour_later(
-    held: Harness, store: HeldBack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    owner = await held.account(ROMEO)
-    await store.append(owner, b"<message/>", limit=0, expires=EPOCH)
-
-    async def fail(*, now: float, limit: int = 0) -> int:
-        raise StorageUnavailable("the disk is full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "expire", fail)
-        held.node.expiry.start()
-        await held.settle()
-    await held.advance(EVERY)
-    assert await store.count(owner) == 0
-    held.node.expiry.stop()
+async def test_without_bound_they_wait_for_years() -> None:
+    async with Harness("capulet.lit", toml="[limits]\noffline_messages = 0\noffline_days = 0") as server:
+        await server.account(ROMEO)
+        juliet = await server.client(JULIET)
+        await juliet.send("".join(say(number) for number in range(2_000)))
+        juliet.expect_nothing()
+        await server.advance(4_000 * DAY)
+        assert bodies(await online(server, "orchard")) == texts(0, 2_000)
 
 
 # ---- when they are delivered
@@ -295,303 +298,19 @@ async def test_what_csi_holds_goes_before_what_is_kept(server: Harness) -> None:
     assert [element.name for element in romeo.received] == ["presence", "message"]
 
 
-# ---- order and races: each step of the storage is held back by the test
-
-
-async def test_what_comes_while_the_kept_ones_are_loaded_stays_behind_them(
-    held: Harness, store: HeldBack
-) -> None:
+async def test_large_messages_are_given_no_faster_than_they_are_read(held: Harness) -> None:
     juliet = await held.client(JULIET)
-    await juliet.send(say(1) + say(2))
-    store.hold("load.done")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
-    juliet.send_nowait(say(3) + say(4))
-    await held.pass_by()
-    assert bodies(romeo) == []
-    store.let_go()
-    await held.settle()
-    assert bodies(romeo) == ["1", "2", "3", "4"]
-    assert await store.count(await held.account(ROMEO)) == 0
-
-
-async def test_what_was_accepted_while_somebody_came_is_delivered_like_any_other(
-    held: Harness, store: HeldBack
-) -> None:
-    """It stood in line for a moment: no delay is worth telling, and every device gets it."""
-    juliet = await held.client(JULIET)
-    await juliet.send(say(1))
-    store.hold("load.done")
-    orchard = await held.client(f"{ROMEO}/orchard")
-    orchard.send_nowait("<presence/>")
-    await held.pass_by()
-    home = await held.client(f"{ROMEO}/home")
-    home.send_nowait("<presence/>")
-    await held.pass_by()
-    juliet.send_nowait(say(2))
-    await held.pass_by()
-    store.let_go()
-    await held.settle()
-    live = f"<message from='{JULIET}' to='{ROMEO}' type='chat' id='2'><body>2</body></message>"
-    orchard.received = [element for element in orchard.received if element.name == "message"]
-    home.received = [element for element in home.received if element.name == "message"]
-    orchard.expect(kept(1), live)
-    orchard.expect_nothing()
-    home.expect(live)
-    home.expect_nothing()
-
-
-@pytest.mark.parametrize("point", ["append", "append.done"])
-async def test_one_that_is_committed_when_the_last_look_is_over_is_not_stuck(
-    held: Harness, store: HeldBack, point: str
-) -> None:
-    juliet = await held.client(JULIET)
-    store.hold(point)
-    juliet.send_nowait(say(1))
-    await held.pass_by()
-    assert store.waiting(point) == 1
-    store.hold("load.done")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
-    store.let_go("load.done")  # the look found nothing, or something whose sender was not told yet
-    await held.pass_by()
-    store.let_go()
-    await held.settle()
-    assert bodies(romeo) == ["1"]
-    assert await store.count(await held.account(ROMEO)) == 0
-
-
-async def test_one_whose_commit_is_told_before_the_look_that_missed_it_is_over_is_not_stuck(
-    held: Harness, store: HeldBack
-) -> None:
-    juliet = await held.client(JULIET)
-    store.hold("load.done")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
-    assert store.waiting("load.done") == 1  # it saw nothing
-    juliet.send_nowait(say(1))
-    await held.pass_by()
-    store.let_go()
-    await held.settle()
-    assert bodies(romeo) == ["1"]
-
-
-async def test_one_that_is_being_kept_while_romeo_reconnects_reaches_him(
-    held: Harness, store: HeldBack
-) -> None:
-    """The account leaves the memory and comes back as another object, while a message is on its way."""
-    juliet = await held.client(JULIET)
-    romeo = await held.client(f"{ROMEO}/orchard")  # connected, not available
-    store.hold("append")
-    juliet.send_nowait(say(1))
-    await held.pass_by()
-    romeo.cut()
-    await held.pass_by()
-    again = await held.client(f"{ROMEO}/orchard")
-    assert again.session.account is not romeo.session.account
-    again.send_nowait("<presence/>")
-    await held.pass_by()
-    assert store.calls[-1] == "load", "he has looked in vain"
-    store.let_go()
-    await held.settle()
-    assert bodies(again) == ["1"]
-    assert await store.count(await held.account(ROMEO)) == 0
-
-
-async def test_who_is_cut_off_and_back_before_that_is_noticed_gets_the_rest(
-    held: Harness, store: HeldBack
-) -> None:
-    juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(40)))
-    store.hold("discard")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
-    assert len(bodies(romeo)) == 25
-    romeo.cut()
-    again = await held.client(f"{ROMEO}/orchard")
-    assert again.session.account is not romeo.session.account
-    again.send_nowait("<presence/>")
-    await held.pass_by()
-    store.let_go()
-    await held.settle()
-    assert bodies(again) == [str(number) for number in range(25, 40)]
-
-
-async def test_messages_that_are_not_stored_stay_in_their_place(held: Harness, store: HeldBack) -> None:
-    juliet = await held.client(JULIET)
-    secret = f"<no-store xmlns='{HINTS}'/>"
-    await juliet.send(say(1))
-    store.hold("load.done")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
-    juliet.send_nowait(say(2, more=secret) + say(3) + say(4, more=secret) + say(5, more=secret) + say(6))
-    juliet.send_nowait(say(7, more=secret))
-    await held.pass_by()
-    store.let_go()
-    await held.settle()
-    assert bodies(romeo) == ["1", "2", "3", "4", "5", "6", "7"]
-    juliet.expect_nothing()
-
-
-async def test_what_stands_in_line_in_memory_is_bounded(held: Harness, store: HeldBack) -> None:
-    juliet = await held.client(JULIET)
-    store.hold("load.done")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
-    secret = f"<no-store xmlns='{HINTS}'/>"
-    juliet.send_nowait("".join(say(number, more=secret) for number in range(203)))
-    await held.pass_by()
-    assert bodies(romeo) == ["200", "201", "202"]
-    store.let_go()
-    await held.settle()
-    assert bodies(romeo) == [str(number) for number in range(200)]
-
-
-async def test_a_message_for_one_device_goes_to_that_device_when_its_turn_comes(
-    held: Harness, store: HeldBack
-) -> None:
-    juliet = await held.client(JULIET)
-    await juliet.send(say(1))
-    store.hold("load.done")
-    orchard = await held.client(f"{ROMEO}/orchard")
-    orchard.send_nowait("<presence/>")
-    silent = await held.client(f"{ROMEO}/silent")
-    silent.send_nowait(presence(-1))
-    await held.pass_by()
-    room = "<x xmlns='http://jabber.org/protocol/muc#user'/>"
-    juliet.send_nowait(
-        say(2, to=f"{ROMEO}/silent")
-        + say(3, to=f"{ROMEO}/orchard")
-        + say(4, to=f"{ROMEO}/silent", type="groupchat", more=room)
-        + say(5, to=f"{ROMEO}/silent", type="headline")
-    )
-    await held.pass_by()
-    store.let_go()
-    await held.settle()
-    assert bodies(orchard) == ["1", "3"]
-    assert bodies(silent) == ["2", "4", "5"]
-    await held.settle()
-    assert await store.count(await held.account(ROMEO)) == 0
-
-
-async def test_copies_of_what_was_kept_do_not_come_beside_it(held: Harness, store: HeldBack) -> None:
-    """Carbons are on before the presence is sent: the message comes as kept, not as a copy as well."""
-    juliet = await held.client(JULIET)
-    store.hold("append.done")
-    juliet.send_nowait(say(1))
-    await held.pass_by()
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq><presence/>")
-    await held.pass_by()
-    store.let_go()
-    await held.settle()
-    messages = [element for element in romeo.received if element.name == "message"]
-    assert len(messages) == 1
-    assert messages[0].child("body") is not None
-
-
-async def test_who_is_cut_off_before_reading_gets_all_of_it_again(held: Harness, store: HeldBack) -> None:
-    juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(40)))
+    large = "x" * 50_000
+    for _ in range(10):
+        await juliet.send(f"<message to='{ROMEO}'><body>{large}</body></message>")
     romeo = await held.client(f"{ROMEO}/orchard")
     romeo.stop_reading()
     romeo.send_nowait("<presence/>")
     await held.pass_by()
-    assert len(bodies(romeo)) == 25, "a page, then it has to read"
-    romeo.cut()
+    assert len(bodies(romeo)) == 2
+    romeo.read_on()
     await held.settle()
-    again = await online(held, "orchard")
-    assert bodies(again) == [str(number) for number in range(40)]
-
-
-async def test_who_is_cut_off_later_gets_the_rest_again(held: Harness, store: HeldBack) -> None:
-    juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(60)))
-    store.hold("discard.done")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
-    romeo.stop_reading()
-    store.let_go()
-    await held.pass_by()
-    assert len(bodies(romeo)) == 50
-    romeo.cut()
-    await held.settle()
-    assert bodies(await online(held, "orchard")) == [str(number) for number in range(25, 60)]
-
-
-async def test_of_two_devices_that_come_at_once_one_gets_them(held: Harness, store: HeldBack) -> None:
-    juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(40)))
-    store.hold("load")
-    orchard, home = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "home")]
-    orchard.send_nowait("<presence/>")
-    home.send_nowait("<presence/>")
-    await held.pass_by()
-    store.let_go()
-    await held.settle()
-    assert bodies(orchard) == [str(number) for number in range(40)]
-    assert bodies(home) == []
-
-
-async def test_when_the_first_device_is_cut_off_the_second_takes_over(held: Harness, store: HeldBack) -> None:
-    juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(40)))
-    orchard, home = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "home")]
-    orchard.stop_reading()
-    orchard.send_nowait("<presence/>")
-    await held.pass_by()
-    home.send_nowait("<presence/>")
-    await held.pass_by()
-    juliet.send_nowait(say(40))
-    await held.pass_by()
-    assert bodies(home) == []
-    orchard.cut()
-    await held.settle()
-    assert bodies(home) == [str(number) for number in range(41)]
-
-
-@pytest.mark.parametrize("last", [presence(-1), "<presence type='unavailable'/>"])
-async def test_when_the_first_device_wants_no_more_the_second_takes_over(
-    held: Harness, store: HeldBack, last: str
-) -> None:
-    juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(60)))
-    store.hold("discard.done")
-    orchard, home = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "home")]
-    orchard.send_nowait("<presence/>")
-    await held.pass_by()
-    home.send_nowait("<presence/>")
-    orchard.send_nowait(last)
-    await held.pass_by()
-    store.let_go()
-    await held.settle()
-    assert bodies(orchard) == [str(number) for number in range(25)]
-    assert bodies(home) == [str(number) for number in range(25, 60)]
-
-
-async def test_when_nobody_is_left_it_stays_kept_with_its_time(held: Harness, store: HeldBack) -> None:
-    juliet = await held.client(JULIET)
-    await juliet.send(say(1))
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.stop_reading()
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
-    await held.pass_by()
-    juliet.send_nowait(say(2))
-    await held.pass_by()
-    juliet.expect_nothing()
-    romeo.cut()
-    await held.advance(60)
-    again = await online(held, "orchard")
-    again.expect(kept(1), kept(2))
-    again.expect_nothing()
+    assert len(bodies(romeo)) == 8
 
 
 async def test_a_slow_reader_does_not_hold_up_who_writes_to_him(held: Harness, store: HeldBack) -> None:
@@ -610,52 +329,34 @@ async def test_a_slow_reader_does_not_hold_up_who_writes_to_him(held: Harness, s
     assert bodies(romeo) == ["1", "0", "1", "2", "3", "4"]
 
 
-async def test_large_messages_are_given_no_faster_than_they_are_read(held: Harness) -> None:
-    juliet = await held.client(JULIET)
-    large = "x" * 50_000
-    for _ in range(10):
-        await juliet.send(f"<message to='{ROMEO}'><body>{large}</body></message>")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.stop_reading()
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
-    assert len(bodies(romeo)) == 2
-    romeo.read_on()
-    await held.settle()
-    assert len(bodies(romeo)) == 8
-
-
-async def test_who_reads_is_sent_more_than_the_limit(held: Harness, store: HeldBack) -> None:
+async def test_who_reads_is_sent_more_than_the_limit() -> None:
     """The limit is for those who are away: a sender is not turned away because what is kept is still being read."""
-    limits: list[int] = []
-    append = store.append
+    async with Harness("capulet.lit", toml="[limits]\noffline_messages = 2") as server:
+        await server.account(ROMEO)
+        juliet = await server.client(JULIET)
+        await juliet.send(say(1) + say(2))
+        romeo = await server.client(f"{ROMEO}/orchard")
+        romeo.stop_reading()
+        romeo.send_nowait("<presence/>")
+        await server.pass_by()
+        juliet.send_nowait(say(3) + say(4) + say(5))
+        await server.pass_by()
+        romeo.read_on()
+        await server.settle()
+        juliet.expect_nothing()
+        assert bodies(romeo) == ["1", "2", "3", "4", "5"]
 
-    async def note(owner: int, stanza: bytes, *, limit: int, expires: float | None = None) -> int:
-        limits.append(limit)
-        return await append(owner, stanza, limit=limit, expires=expires)
 
-    store.append = note  # type: ignore[method-assign]
-    juliet = await held.client(JULIET)
-    await juliet.send(say(1))
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.stop_reading()
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
-    juliet.send_nowait(say(2))
-    await held.pass_by()
-    romeo.read_on()
-    await held.settle()
-    assert limits == [1_000, 2_000]
+# ---- trouble
 
 
 async def test_an_account_that_is_deleted_meanwhile(held: Harness, store: HeldBack) -> None:
     juliet = await held.client(JULIET)
     await juliet.send("".join(say(number) for number in range(60)))
-    store.hold("load")
+    store.hold("owed")
     romeo = await held.client(f"{ROMEO}/orchard")
     romeo.send_nowait("<presence/>")
     await held.pass_by()
-    store.kept.clear()
     store.let_go()
     await held.node.administration.delete(romeo.jid.bare)
     await held.settle()
@@ -669,15 +370,21 @@ async def test_an_account_that_is_deleted_meanwhile(held: Harness, store: HeldBa
     )
 
 
-async def test_an_account_that_is_deleted_while_a_message_is_being_kept(server: Harness) -> None:
-    juliet = await server.client(JULIET)
-    await juliet.send("<iq type='get' id='1' to='romeo@capulet.lit'><query xmlns='jabber:iq:last'/></iq>")
-    juliet.received.clear()
-    juliet.send_nowait(say(1))  # on its way: the account is in memory
-    await server.stores.accounts.delete((await server.client(f"{ROMEO}/x")).jid.bare)
+async def test_an_account_that_is_deleted_while_a_message_is_being_kept(
+    held: Harness, store: HeldBack
+) -> None:
+    juliet = await held.client(JULIET)
+    store.hold("append")
+    juliet.send_nowait(say(1))
+    await held.pass_by()
+    assert store.waiting("append") == 1
+    await held.node.administration.delete((await held.client(f"{ROMEO}/x")).jid.bare)
+    store.let_go()
+    await held.settle()
     await juliet.send(say(2))
+    assert juliet.received[-1].get("id") == "2"
     assert all(element.get("type") == "error" for element in juliet.received)
-    assert juliet.received
+    assert bodies(await online(held, "orchard")) == [], "who has the address now is somebody else"
 
 
 async def test_a_storage_that_fails_is_told_to_the_sender_and_loses_nothing(
@@ -685,16 +392,49 @@ async def test_a_storage_that_fails_is_told_to_the_sender_and_loses_nothing(
 ) -> None:
     juliet = await held.client(JULIET)
     await juliet.send(say(1))
-    store.error = StorageUnavailable("the disk is full")
+    store.fail("append", "owed")
     await juliet.send(say(2))
-    juliet.expect(
-        f"<message type='error' from='{ROMEO}' to='{JULIET}' id='2'>"
-        f"<error type='wait'><resource-constraint xmlns='{ERRORS}'/>"
-        f"<text xmlns='{ERRORS}' xml:lang='en'>*</text></error></message>"
-    )
+    juliet.expect(refusal(2, "resource-constraint", type="wait"))
     romeo = await online(held, "orchard")
     romeo.expect_nothing()
-    store.error = None
+    store.recover()
     await juliet.send(say(3))
-    assert bodies(romeo) == ["3"], "who is there is not turned away for what cannot be loaded"
-    assert bodies(await online(held, "home")) == ["1"]
+    assert bodies(romeo) == ["1", "3"], "what comes next shows that something is missing before it"
+    assert bodies(await online(held, "home")) == []
+    juliet.expect_nothing()
+
+
+async def test_a_storage_that_fails_for_long_stops_nobody_who_is_there(
+    held: Harness, store: HeldBack
+) -> None:
+    """What need not be stored goes on, and nothing is given before what was stored earlier."""
+    juliet = await held.client(JULIET)
+    await juliet.send(say(1))
+    store.fail("owed")
+    romeo = await online(held, "orchard")
+    await juliet.send(say(2))
+    await juliet.send(say(3, type="headline"))
+    await held.advance(31)
+    assert bodies(romeo) == ["3"]
+    store.recover()
+    await held.advance(31)
+    assert bodies(romeo) == ["1", "2"]
+    assert await held.waiting(ROMEO) == 0
+
+
+@pytest.mark.parametrize("step", ["owed", "owed.done", "save", "save.done"])
+async def test_what_is_kept_is_given_when_a_storage_that_failed_is_back(
+    held: Harness, store: HeldBack, step: str
+) -> None:
+    """Not only when he logs in again; but what he has, and what cannot be remembered, is not given twice."""
+    juliet = await held.client(JULIET)
+    await juliet.send("".join(say(number) for number in range(30)))
+    romeo = await held.client(f"{ROMEO}/orchard")
+    store.fail(step)
+    await romeo.send("<presence/>")
+    await held.advance(16)
+    store.recover()
+    await held.advance(16)
+    assert bodies(romeo) == texts(0, 30)
+    await romeo.close()
+    assert bodies(await online(held, "orchard")) == []

@@ -104,7 +104,10 @@ class Harness:
 
     async def _close(self) -> None:
         failures = [
-            node.core.tasks.failures + node.core.inbound.failures + node.core.facts.failures
+            node.core.tasks.failures
+            + node.core.inbound.failures
+            + node.core.facts.failures
+            + node.archiver.failures
             for node in self.nodes
         ]
         for node in self.nodes:
@@ -125,6 +128,12 @@ class Harness:
             return record.id
         (owner,) = await self.stores.accounts.create([(bare, {})], now=self.clock.now())
         return owner
+
+    async def waiting(self, jid: str, *, node: int = 0) -> int:
+        """How many messages are owed to ``jid`` (bare), as ``node`` counts."""
+        for each in self.nodes:
+            await each.cursors.flush()
+        return await self.nodes[node].cursors.count(await self.account(jid))
 
     def unbound(self, jid: str, *, node: int = 0) -> Client:
         """A client that is logged in and has bound no resource yet, as one that is going to resume."""
@@ -159,7 +168,7 @@ class Harness:
 
     async def pass_by(self) -> None:
         """Let everybody go on until they wait, be it for something that the test holds back."""
-        for _ in range(3):
+        for _ in range(6):
             await self.stores.accounts.get(
                 Jid.parse("nobody@nowhere.lit")
             )  # behind all that was asked before

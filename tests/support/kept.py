@@ -1,99 +1,144 @@
-"""A storage for kept messages whose every step the test can hold back, put in front of the real one."""
+"""An archive whose every step the test can hold back or let fail, put in front of the real one."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
-from xmppd.storage.interfaces import OfflineMessage, OfflineStore, Stores
+from xmppd.storage.archive import (
+    ArchiveStore,
+    Cursor,
+    CursorStore,
+    NewMessage,
+    Placed,
+    Query,
+    Row,
+    Waiting,
+)
+from xmppd.storage.interfaces import StorageUnavailable, Stores
+
+T = TypeVar("T")
 
 
-class HeldBack(OfflineStore):
-    """The same contract in memory, so that every step is the test's: each call stops at two points, before it takes
-    effect (``append``, ``load``, ``discard``) and before its caller hears of it (``append.done``, and so on).
+class HeldBack:
+    """What clients are owed, on SQLite as in a server. Each ``append``, ``owed`` and ``save`` may stop at two points:
+    before it takes effect (``append``) and before its caller hears of it (``append.done``).
     """
 
     def __init__(self) -> None:
-        self.kept: dict[int, dict[int, tuple[bytes, float | None]]] = {}
-        self.held: dict[str, list[asyncio.Future[None]]] = {}
-        self.error: Exception | None = None  # raised instead of an effect
-        self.calls: list[str] = []
-        self._newest = 0
-        self._telling = asyncio.Lock()
+        self.calls: list[str] = []  # what was asked for, in order
+        self.appended: list[list[NewMessage]] = []  # every batch that was asked to be stored
+        self._held: dict[str, list[asyncio.Future[None]]] = {}
+        self._failing: set[str] = set()
+        self.archive: ArchiveStore  # the real ones, past everything that is held back
+        self.cursors: CursorStore
 
     def wrap(self, stores: Stores) -> Stores:
-        return replace(stores, offline=self)
+        self.archive, self.cursors = stores.archive, stores.cursors
+        return replace(stores, archive=_Archive(self), cursors=_Cursors(self))
 
     # What the test does
 
     def hold(self, *points: str) -> None:
         """From now on, calls stop at ``points``."""
         for point in points:
-            self.held.setdefault(point, [])
+            self._held.setdefault(point, [])
 
     def let_go(self, *points: str) -> None:
-        """Whoever stopped at ``points`` goes on, and nobody stops there any more."""
-        for point in points or tuple(self.held):
-            for gate in self.held.pop(point, ()):
+        """Whoever stopped at ``points`` (none: anywhere) goes on, and nobody stops there any more."""
+        for point in points or tuple(self._held):
+            for gate in self._held.pop(point, ()):
                 if not gate.done():
                     gate.set_result(None)
 
     def waiting(self, point: str) -> int:
         """How many calls have stopped at ``point``."""
-        return sum(not gate.done() for gate in self.held.get(point, ()))
+        return sum(not gate.done() for gate in self._held.get(point, ()))
+
+    def step(self, point: str) -> None:
+        """Whoever stopped at ``point`` goes on; who comes there next stops again."""
+        gates, self._held[point] = self._held[point], []
+        for gate in gates:
+            if not gate.done():
+                gate.set_result(None)
+
+    def fail(self, *points: str) -> None:
+        """From now on, calls fail at ``points``: at ``append`` nothing is stored, at ``append.done`` it is, but whoever
+        asked for it is not told so.
+        """
+        self._failing.update(points)
+
+    def recover(self) -> None:
+        """Nothing fails any more."""
+        self._failing.clear()
+
+    # What happens in between
 
     async def stop(self, point: str) -> None:
         """A call has come to ``point``."""
-        if point in self.held:
+        if point in self._held:
             gate = asyncio.get_running_loop().create_future()
-            self.held[point].append(gate)
+            self._held[point].append(gate)
             await gate
+        if point in self._failing:
+            raise StorageUnavailable(f"the disk is full ({point})")
 
-    # The contract
+    async def call(self, name: str, work: Awaitable[T]) -> T:
+        self.calls.append(name)
+        try:
+            await self.stop(name)
+        except BaseException:
+            if asyncio.iscoroutine(work):
+                work.close()
+            raise
+        result = await work
+        await self.stop(f"{name}.done")
+        return result
 
-    async def append(self, owner: int, stanza: bytes, *, limit: int, expires: float | None = None) -> int:
-        self.calls.append("append")
-        await self.stop("append")
-        if self.error is not None:
-            raise self.error
-        self._newest += 1
-        id = self._newest
-        self.kept.setdefault(owner, {})[id] = (stanza, expires)
-        async with self._telling:  # in the order of the ids, as a storage with one writer does
-            await self.stop("append.done")
-        return id
 
-    async def load(self, owner: int, *, now: float, after: int = 0, limit: int = 100) -> list[OfflineMessage]:
-        self.calls.append("load")
-        await self.stop("load")
-        if self.error is not None:
-            raise self.error
-        found = [
-            OfflineMessage(id, stanza)
-            for id, (stanza, expires) in self.kept.get(owner, {}).items()
-            if id > after and (expires is None or expires > now)
-        ]
-        await self.stop("load.done")
-        return found[:limit]
+class _Archive(ArchiveStore):
+    def __init__(self, held: HeldBack) -> None:
+        self._held = held
+        self._store = held.archive
 
-    async def discard(self, owner: int, ids: Iterable[int]) -> None:
-        self.calls.append("discard")
-        await self.stop("discard")
-        for id in tuple(ids):
-            self.kept.get(owner, {}).pop(id, None)
-        await self.stop("discard.done")
+    async def append(self, messages: Sequence[NewMessage]) -> list[Placed]:
+        self._held.appended.append(list(messages))
+        return await self._held.call("append", self._store.append(messages))
 
-    async def expire(self, *, now: float, limit: int = 1000) -> int:
-        gone = [
-            (owner, id)
-            for owner, kept in self.kept.items()
-            for id, (_, expires) in kept.items()
-            if expires is not None and expires <= now
-        ][:limit]
-        for owner, id in gone:
-            del self.kept[owner][id]
-        return len(gone)
+    async def owed(self, owner: int, *, after: int, limit: int) -> tuple[list[Row], int]:
+        return await self._held.call("owed", self._store.owed(owner, after=after, limit=limit))
 
-    async def count(self, owner: int) -> int:
-        return len(self.kept.get(owner, {}))
+    async def read(self, owner: int, query: Query, *, limit: int, backwards: bool = False) -> list[Row]:
+        return await self._store.read(owner, query, limit=limit, backwards=backwards)
+
+    async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int]]:
+        return await self._store.marks(owner, after=after, limit=limit)
+
+    async def newest(self, owners: Iterable[int]) -> Mapping[int, int]:
+        return await self._store.newest(owners)
+
+    async def count(self, owner: int, query: Query) -> int:
+        return await self._store.count(owner, query)
+
+    async def replace(self, owner: int, id: int, stanza: bytes, kind: int) -> bool:
+        return await self._store.replace(owner, id, stanza, kind)
+
+    async def erase(self, owner: int, *, before: int, limit: int = 10_000) -> int:
+        return await self._store.erase(owner, before=before, limit=limit)
+
+    async def expire(self, *, before: int, limit: int = 10_000) -> int:
+        return await self._store.expire(before=before, limit=limit)
+
+
+class _Cursors(CursorStore):
+    def __init__(self, held: HeldBack) -> None:
+        self._held = held
+        self._store = held.cursors
+
+    async def load(self, owner: int, *, since: int, limit: int) -> Waiting:
+        return await self._store.load(owner, since=since, limit=limit)
+
+    async def save(self, cursors: Mapping[int, Cursor]) -> None:
+        await self._held.call("save", self._store.save(cursors))

@@ -45,7 +45,10 @@ class Cursors:
         mailbox = self._unsaved_one(owner)
         if mailbox is None:
             found = await self._store.load(owner, since=self.oldest(), limit=self._limit)
-            mailbox = self._unsaved_one(owner) or Mailbox(owner, found.cursor, found.count, self._changed)
+            mailbox = self._unsaved_one(owner)
+            if mailbox is None:
+                mailbox = Mailbox(owner, found, self._changed)
+                mailbox.counted = self._clock.monotonic()
         if mailbox.unsure:
             await self.recount(mailbox)
         return mailbox
@@ -59,6 +62,7 @@ class Cursors:
         mailbox.unsure = False
         found = await self._store.load(mailbox.owner, since=self.oldest(), limit=self._limit)
         mailbox.waiting = found.count
+        mailbox.counted = self._clock.monotonic()
 
     async def count(self, owner: int) -> int:
         """How many rows wait for ``owner``, as far as somebody wants to know."""

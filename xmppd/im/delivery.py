@@ -66,10 +66,12 @@ class _Line:
     """What is being given to the clients of one account."""
 
     taker: Session  # gets what was kept
+    box: Mailbox
     everyone: bool  # there was somebody all the time: nothing was kept, and each client gets it
     gone: set[Session] = field(default_factory=set)  # they were the taker and did not take everything
     newest: int = 0  # row that is known to be there
     again: bool = False  # there is one more, of which only that is known
+    back: bool = False  # something that was given is owed again
     live: dict[int, str | None] = field(
         default_factory=dict
     )  # rows that came meanwhile: to which resource, or to all
@@ -118,7 +120,9 @@ class Delivery:
 
     async def _load(self, account: Account) -> None:
         if account.mailbox is None:
-            account.mailbox = await self._cursors.load(account.id)
+            # While something is given, the account may leave the memory and come back.
+            line = self._lines.get(account.id)
+            account.mailbox = line.box if line is not None else await self._cursors.load(account.id)
 
     # Messages that are stored
 
@@ -132,6 +136,8 @@ class Delivery:
         account = self._accounts.peek(account.jid) or account
         copy = self.identified(message, account, place)
         resources = self._resources(copy, account)
+        box = _box(account)
+        box.newest = max(box.newest, place.id)
         if resources:
             here = [each for each in resources if type(each) is Session]
             if len(here) < len(resources):
@@ -140,7 +146,6 @@ class Delivery:
                         resource.deliver(copy)
             self._bring(copy, account, here)
         else:
-            box = _box(account)
             box.open = False
             box.waiting += 1
         for hook in self._received:
@@ -171,7 +176,14 @@ class Delivery:
         if line is not None:
             line.newest = max(line.newest, row)
             line.live[row] = _resource(message)
-        elif not box.open or row <= box.seen:
+            return
+        if box.open and place.prev > box.seen:
+            taker = _taker(account)
+            if taker is not None:
+                self._start(taker, everyone=True).live[row] = _resource(message)
+                return
+            box.open = False
+        if not box.open or row <= box.seen:
             # For a resource that is there, while nobody takes what is for all. Or the archive was read before its
             # writer heard from it, and everybody has it.
             if sessions and not box.is_done(row):
@@ -179,12 +191,8 @@ class Delivery:
                     box.give(row, acknowledging)
                 else:
                     box.settle(row)
-        elif place.prev > box.seen:
-            taker = _taker(account)
-            if taker is not None:
-                line = self._start(taker, everyone=True)
-                line.newest = row
-                line.live[row] = _resource(message)
+        elif not sessions and _taker(account) is None:
+            box.open = False  # those who get it are on other nodes
         elif acknowledging := _hand(message, sessions):
             box.give(row, acknowledging)
             box.advance(row)
@@ -229,7 +237,10 @@ class Delivery:
     def hold(self, session: Session, message: Message) -> bool:
         """Whether ``message``, which another node sent to ``session``, is delivered from here."""
         account = session.account
-        if message.place is None:
+        if message.place is not None:
+            box = _box(account)
+            box.newest = max(box.newest, message.place.id)
+        else:
             line = self._lines.get(account.id)
             if line is None or len(line.passing) >= _MOST_PASSING:
                 return False
@@ -265,7 +276,7 @@ class Delivery:
         line = self._lines.get(session.account.id)
         if line is not None:
             line.gone.discard(session)  # it may be the taker again
-        elif not _box(session.account).open:
+        elif not _box(session.account).open or _takers(session.account) == [session]:
             self._start(session, everyone=False)
 
     def _on_gone(self, fact: SessionGone) -> None:
@@ -274,33 +285,40 @@ class Delivery:
         account = session.account
         box = _box(account)
         again = box.lost(session.unacknowledged_rows())
+        line = self._lines.get(account.id)
+        if line is not None and again:
+            line.back = True
         taker = _taker(account)
         if taker is None:
-            box.open = box.open and account.id in self._lines
+            box.open = box.open and line is not None
             box.waiting += again
             self._cursors.save_now(box)
-        elif again and account.id not in self._lines:
+        elif again and line is None:
             self._start(taker, everyone=False)
 
     def _start(self, taker: Session, *, everyone: bool) -> _Line:
         account = taker.account
         box = _box(account)
         box.open = True
-        line = self._lines[account.id] = _Line(taker, everyone)
-        self._tasks.start(f"messages for {account.jid}", self._run(line, box))
+        line = self._lines[account.id] = _Line(taker, box, everyone, newest=box.newest)
+        self._tasks.start(f"messages for {account.jid}", self._run(line))
         return line
 
-    async def _run(self, line: _Line, box: Mailbox) -> None:
+    async def _run(self, line: _Line) -> None:
         """Give what is owed to the taker, or if that goes away, to the next one."""
-        account = line.taker.account
+        account, box = line.taker.account, line.box
+        done = False
         try:
             if account.elsewhere and not line.everyone:
                 await self._cursors.refresh(box)
             while True:
-                line.again = False
+                line.again = line.back = False
+                known = line.newest
                 after = max(box.seen, self._cursors.oldest())
                 rows, newest = await self._archive.owed(box.owner, after=after, limit=_PAGE)
                 for chunk in _chunks(rows):
+                    if line.back:
+                        break
                     account = self._accounts.peek(account.jid) or account
                     if not _can_take(line.taker):
                         taker = _taker(account, line.gone)
@@ -311,9 +329,11 @@ class Delivery:
                         line.gone.add(line.taker)
                         break
                 else:
-                    if len(rows) < _PAGE:
+                    if len(rows) < _PAGE and not line.back:
                         box.advance(newest)
-                        if line.newest <= box.seen and not line.again:
+                        # What was known before the archive was read and is not there was removed.
+                        if line.newest <= max(known, box.seen) and not line.again:
+                            done = True
                             return
         except StorageUnavailable as err:
             log.error("what is kept for %s waits: %s", account.jid, err)
@@ -321,10 +341,12 @@ class Delivery:
         finally:
             del self._lines[box.owner]
             account = self._accounts.peek(account.jid) or account
-            box.waiting = 0
+            if done:
+                box.waiting = 0
+            else:
+                box.lose_count()
             if _taker(account, line.gone) is None:
                 box.open = False
-                box.unsure = True
             for _, message, session in line.passing:
                 self._pass(message, account, session)
 
@@ -346,13 +368,18 @@ class Delivery:
                 sessions: Sequence[Session] = (line.taker,)
                 if came or line.everyone:
                     named = account.resources.get(line.live.pop(row.id, None) or "")
-                    sessions = (named,) if isinstance(named, Session) else _takers(account) or sessions
+                    if named is None:
+                        sessions = _takers(account) or sessions
+                    else:
+                        sessions = (
+                            (named,) if isinstance(named, Session) else ()
+                        )  # else another node brings it
                 # What an earlier version kept says itself when that was, and tells no peer.
                 data = self._data(row, account, delayed=not came and row.peer != 0)
                 for session in sessions:
                     session.write(data, row.id)
                 acknowledging = sum(session.acknowledges for session in sessions)
-                if acknowledging == len(sessions):
+                if acknowledging and acknowledging == len(sessions):
                     box.give(row.id, acknowledging)
                 elif came or line.everyone:
                     box.settle(row.id)

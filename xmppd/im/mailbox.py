@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from xmppd.storage.archive import Cursor
+from xmppd.storage.archive import Cursor, Waiting
 
+_ANY: Final = 2**62  # rows: more than any bound
 _TIDY_AT: Final = 64  # ids settled out of turn that are looked through again
 _MOST_ABOVE: Final = 1_000  # of these that are kept; a client may get what is beyond once more
 
@@ -22,19 +23,35 @@ _MOST_ABOVE: Final = 1_000  # of these that are kept; a client may get what is b
 class Mailbox:
     """One account's. Only ``Delivery`` opens, gives and closes; whoever knows that a client has a row may settle it."""
 
-    __slots__ = ("_above", "_changed", "_given", "dirty", "open", "owner", "seen", "unsure", "waiting")
+    __slots__ = (
+        "_above", "_changed", "_given", "coming", "counted", "dirty", "newest", "open", "owner", "seen", "unsure",
+        "waiting",
+    )  # fmt: skip
 
-    def __init__(self, owner: int, cursor: Cursor, waiting: int, changed: Callable[[Mailbox], None]) -> None:
-        """``waiting``: how many rows are owed. ``changed`` is told when there is something new to save."""
+    def __init__(self, owner: int, found: Waiting, changed: Callable[[Mailbox], None]) -> None:
+        """``found``: where the owner stands. ``changed`` is told when there is something new to save."""
+        cursor = found.cursor
         self.owner = owner
         self.seen = cursor.upto
-        self.waiting = waiting
+        self.newest = found.newest  # row of which this node knows
+        self.waiting = found.count
+        self.counted = 0.0  # when they were counted last, in monotonic seconds
+        self.coming = 0  # messages on their way into the archive that will wait then
         self.open = False
         self.dirty = False  # not saved as it is
         self.unsure = False  # less may wait than is known
         self._above = set(cursor.above)
         self._given: dict[int, int] = {}  # row: how many sessions have it
         self._changed = changed
+
+    def came(self, error: Exception | None) -> None:
+        """One that was ``coming`` waits by now, or could not be stored."""
+        self.coming -= 1
+
+    def lose_count(self) -> None:
+        """More may wait than is known: they are to be counted before anybody asks."""
+        self.waiting = _ANY
+        self.unsure = True
 
     def is_done(self, row: int) -> bool:
         """Whether ``row``, which is owed as far as the archive knows, is settled or given."""

@@ -29,6 +29,7 @@ from xmppd.im.archivable import Storing, counts_as_unread, storing
 from xmppd.im.archiver import Archiver
 from xmppd.im.cursors import Cursors
 from xmppd.im.delivery import Delivery, Received
+from xmppd.im.mailbox import Mailbox
 from xmppd.jid import Jid
 from xmppd.routing.router import Waiting
 from xmppd.routing.ticket import Ticket
@@ -45,6 +46,7 @@ _OWED: Final = int(Kind.OWED)
 _NO_HISTORY: Final = int(Kind.OWED | Kind.HIDDEN)
 _SENT: Final = int(Mark.SENT)
 _UNREAD: Final = int(Mark.UNREAD)
+_COUNT_AGAIN: Final = 60.0  # seconds after which those that wait are counted again, if they seem too many
 
 Keeps = Callable[[Account, Jid], bool]
 
@@ -114,8 +116,10 @@ class Messages:
                 # is there. The same goes for headlines (RFC 6121#8.5.2.2.3).
                 return None
             box = account.mailbox
-            if box is not None and 0 < self._limit <= box.waiting:
-                return self._if_there_is_room(stanza, account, session, how)
+            assert box is not None
+            if 0 < self._limit <= box.waiting + box.coming:
+                return self._if_there_is_room(stanza, account, box, session, how)
+            return self._keep(stanza, account, box, session, how)
         elif how is not _HISTORY:
             return self._pass_by(stanza, account, resources, session)
         return self._store(stanza, account, session, how)
@@ -140,16 +144,23 @@ class Messages:
         return None
 
     async def _if_there_is_room(
-        self, message: Message, account: Account, session: Session | None, how: Storing
+        self, message: Message, account: Account, box: Mailbox, session: Session | None, how: Storing
     ) -> None:
-        """As many messages wait as may, unless somebody has fetched some by other ways."""
-        box = account.mailbox
-        assert box is not None
-        if box.unsure:
+        """As many messages wait as may, unless somebody has fetched some by other ways, or some are too old by now."""
+        if box.unsure or self._clock.monotonic() - box.counted >= _COUNT_AGAIN:
             await self._cursors.recount(box)
-        if box.waiting >= self._limit:
+        if box.waiting + box.coming >= self._limit:
             raise StanzaError("service-unavailable", "too many messages wait for this account")  # XEP-0160
-        await self._store(message, account, session, how)
+        await self._keep(message, account, box, session, how)
+
+    def _keep(
+        self, message: Message, account: Account, box: Mailbox, session: Session | None, how: Storing
+    ) -> Ticket:
+        """Store ``message`` for who comes. Until it is stored it counts as well: many may come in the meantime."""
+        ticket = self._store(message, account, session, how)
+        box.coming += 1
+        ticket.then(box.came)
+        return ticket
 
     def _store(self, message: Message, account: Account, session: Session | None, how: Storing) -> Ticket:
         to = message.to

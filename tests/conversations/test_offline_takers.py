@@ -1,0 +1,227 @@
+"""Which device takes what was kept, and who gets it when that one is gone in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.support.harness import Client, Harness
+from tests.support.kept import HeldBack
+from tests.support.mail import JULIET, ROMEO, bodies, kept, online, presence, say, texts
+
+
+@pytest.fixture
+def store() -> HeldBack:
+    return HeldBack()
+
+
+@pytest_asyncio.fixture
+async def held(store: HeldBack) -> AsyncIterator[Harness]:
+    """A server whose archive the test holds back."""
+    async with Harness("capulet.lit", wrap=store.wrap) as server:
+        await server.account(ROMEO)
+        yield server
+        store.let_go()
+
+
+async def test_who_is_cut_off_before_reading_gets_all_of_it_again(held: Harness, store: HeldBack) -> None:
+    juliet = await held.client(JULIET)
+    await juliet.send("".join(say(number) for number in range(40)))
+    romeo = await held.client(f"{ROMEO}/orchard")
+    romeo.stop_reading()
+    romeo.send_nowait("<presence/>")
+    await held.pass_by()
+    assert len(bodies(romeo)) == 25, "a page, then it has to read"
+    romeo.cut()
+    await held.settle()
+    again = await online(held, "orchard")
+    assert bodies(again) == [str(number) for number in range(40)]
+
+
+async def test_who_is_cut_off_later_gets_the_rest_again(held: Harness, store: HeldBack) -> None:
+    juliet = await held.client(JULIET)
+    await juliet.send("".join(say(number) for number in range(60)))
+    store.hold("owed")
+    romeo = await held.client(f"{ROMEO}/orchard")
+    romeo.send_nowait("<presence/>")
+    await held.pass_by()
+    store.step("owed")
+    await held.pass_by()
+    romeo.stop_reading()
+    store.let_go()
+    await held.pass_by()
+    assert len(bodies(romeo)) == 50
+    romeo.cut()
+    await held.settle()
+    assert bodies(await online(held, "orchard")) == texts(25, 60)
+
+
+async def test_of_two_devices_that_come_at_once_one_gets_them(held: Harness, store: HeldBack) -> None:
+    juliet = await held.client(JULIET)
+    await juliet.send("".join(say(number) for number in range(40)))
+    store.hold("owed")
+    orchard, home = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "home")]
+    orchard.send_nowait("<presence/>")
+    home.send_nowait("<presence/>")
+    await held.pass_by()
+    store.let_go()
+    await held.settle()
+    assert bodies(orchard) == texts(0, 40)
+    assert bodies(home) == []
+
+
+async def test_when_the_first_device_is_cut_off_the_second_takes_over(held: Harness, store: HeldBack) -> None:
+    juliet = await held.client(JULIET)
+    await juliet.send("".join(say(number) for number in range(40)))
+    orchard, home = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "home")]
+    orchard.stop_reading()
+    orchard.send_nowait("<presence/>")
+    await held.pass_by()
+    home.send_nowait("<presence/>")
+    await held.pass_by()
+    juliet.send_nowait(say(40))
+    await held.pass_by()
+    assert bodies(home) == []
+    orchard.cut()
+    await held.settle()
+    assert bodies(home) == texts(0, 41)
+
+
+@pytest.mark.parametrize("last", [presence(-1), "<presence type='unavailable'/>"])
+async def test_when_the_first_device_wants_no_more_the_second_takes_over(
+    held: Harness, store: HeldBack, last: str
+) -> None:
+    juliet = await held.client(JULIET)
+    await juliet.send("".join(say(number) for number in range(60)))
+    store.hold("owed")
+    orchard, home = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "home")]
+    orchard.send_nowait("<presence/>")
+    await held.pass_by()
+    store.step("owed")
+    await held.pass_by()
+    home.send_nowait("<presence/>")
+    orchard.send_nowait(last)
+    await held.pass_by()
+    store.let_go()
+    await held.settle()
+    assert bodies(orchard) == texts(0, 25)
+    assert bodies(home) == texts(25, 60)
+
+
+async def test_when_nobody_is_left_it_stays_kept_with_its_time(held: Harness, store: HeldBack) -> None:
+    juliet = await held.client(JULIET)
+    await juliet.send(say(1))
+    romeo = await held.client(f"{ROMEO}/orchard")
+    romeo.stop_reading()
+    romeo.send_nowait("<presence/>")
+    await held.pass_by()
+    await held.pass_by()
+    juliet.send_nowait(say(2))
+    await held.pass_by()
+    juliet.expect_nothing()
+    romeo.cut()
+    await held.advance(60)
+    again = await online(held, "orchard")
+    again.expect(kept(1), kept(2))
+    again.expect_nothing()
+
+
+# ---- devices that acknowledge (XEP-0198)
+
+
+async def acknowledging(held: Harness, resource: str) -> Client:
+    """A device of Romeo's whose session ends with its connection."""
+    client = await held.client(f"{ROMEO}/{resource}")
+    await client.enable("")
+    return client
+
+
+@pytest.mark.parametrize("number", [10, 40, 60])
+@pytest.mark.parametrize("other", [True, False], ids=["another one is there", "nobody else is there"])
+async def test_when_a_device_that_acknowledges_is_cut_off_while_it_is_given_them(
+    held: Harness, store: HeldBack, number: int, other: bool
+) -> None:
+    """All of it is owed again: the last that it acknowledged was nothing."""
+    juliet = await held.client(JULIET)
+    await juliet.send("".join(say(each) for each in range(number)))
+    orchard, home = await acknowledging(held, "orchard"), await held.client(f"{ROMEO}/home")
+    orchard.stop_reading()
+    orchard.send_nowait("<presence/>")
+    await held.pass_by()
+    assert len(bodies(orchard)) == min(number, 25)
+    if other:
+        home.send_nowait("<presence/>")
+        await held.pass_by()
+    orchard.cut()
+    await held.settle()
+    if not other:
+        assert await held.waiting(ROMEO) == number
+        await home.send("<presence/>")
+    assert bodies(home) == texts(0, number)
+    assert await held.waiting(ROMEO) == 0
+
+
+async def test_when_it_is_cut_off_while_the_archive_is_read(held: Harness, store: HeldBack) -> None:
+    juliet = await held.client(JULIET)
+    await juliet.send("".join(say(each) for each in range(40)))
+    orchard, home = await acknowledging(held, "orchard"), await held.client(f"{ROMEO}/home")
+    store.hold("owed.done")
+    orchard.send_nowait("<presence/>")
+    await held.pass_by()
+    store.step("owed.done")
+    await held.pass_by()
+    assert len(bodies(orchard)) == 25
+    home.send_nowait("<presence/>")
+    await held.pass_by()
+    orchard.cut()
+    await held.pass_by()
+    store.let_go()
+    await held.settle()
+    assert bodies(home) == texts(0, 40)
+    assert await held.waiting(ROMEO) == 0
+
+
+async def test_what_it_acknowledged_is_not_given_again(held: Harness, store: HeldBack) -> None:
+    juliet = await held.client(JULIET)
+    await juliet.send("".join(say(each) for each in range(10)))
+    orchard = await acknowledging(held, "orchard")
+    await orchard.send("<presence/>")
+    await juliet.send(say(10) + say(11))
+    assert bodies(orchard) == texts(0, 12)
+    assert await held.waiting(ROMEO) == 12
+    await orchard.send("<a xmlns='urn:xmpp:sm:3' h='8'/>")  # its presence, and seven messages
+    assert await held.waiting(ROMEO) == 5
+    await orchard.close()
+    assert bodies(await online(held, "home")) == texts(7, 12)
+    assert await held.waiting(ROMEO) == 0
+
+
+async def test_what_all_devices_got_and_one_did_not_acknowledge_is_not_given_again(
+    held: Harness, store: HeldBack
+) -> None:
+    juliet = await held.client(JULIET)
+    orchard = await acknowledging(held, "orchard")
+    await orchard.send("<presence/>")
+    home = await online(held, "home")
+    await juliet.send(say(1))
+    await orchard.close()
+    await juliet.send(say(2))
+    assert bodies(home) == ["1", "2"]
+    assert await held.waiting(ROMEO) == 0
+
+
+async def test_what_was_sent_to_one_device_alone_goes_to_another_if_it_was_not_acknowledged(
+    held: Harness, store: HeldBack
+) -> None:
+    juliet = await held.client(JULIET)
+    orchard = await acknowledging(held, "orchard")
+    await orchard.send("<presence/>")
+    home = await online(held, "home")
+    await juliet.send(say(1, to=f"{ROMEO}/orchard") + say(2))
+    assert bodies(home) == ["2"]
+    await orchard.close()
+    home.expect(f"<presence type='unavailable' from='{ROMEO}/orchard' to='{ROMEO}'/>")
+    home.expect(kept(1, to=f"{ROMEO}/orchard"))
+    home.expect_nothing()
