@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from xmppd.clock import Clock
 from xmppd.errors import UserError
 from xmppd.jid import Jid
+from xmppd.storage.archive import Preferences
 from xmppd.storage.interfaces import (
     AccountRecord,
     Credentials,
@@ -37,11 +38,14 @@ class NotServed(UserError):
 
 @dataclass(frozen=True, slots=True)
 class AccountDetails:
-    """An account and how much it holds: contacts that its user sees, messages that wait for it."""
+    """An account and how much it holds: contacts that its user sees, messages that wait for it. ``retention_days``: how
+    long its messages are kept; None: as the server keeps all.
+    """
 
     account: AccountRecord
     contacts: int
     offline_messages: int
+    retention_days: int | None
 
 
 class Accounts(Protocol):
@@ -58,6 +62,10 @@ class Accounts(Protocol):
     @abstractmethod
     async def set_credentials(self, jid: Jid, credentials: Credentials) -> None:
         """Replace the keys of ``jid``; its sessions have ended when this returns. ``NoSuchAccount``."""
+
+    @abstractmethod
+    async def set_retention(self, jid: Jid, days: int | None) -> None:
+        """Keep the messages of ``jid`` for ``days``, at least 1; None: as the server keeps all. ``NoSuchAccount``."""
 
     @abstractmethod
     async def delete(self, jid: Jid) -> None:
@@ -152,6 +160,11 @@ class AccountService(Accounts):
         await self._stores.accounts.set_credentials(jid, credentials)
         await self._events.on_changed(jid, asker)
 
+    async def set_retention(self, jid: Jid, days: int | None) -> None:
+        owner = (await self._get(jid)).id
+        preferences = await self._stores.preferences.load(owner) or Preferences()
+        await self._stores.preferences.save(owner, replace(preferences, days=days))
+
     async def delete(self, jid: Jid, *, asker: Session | None = None) -> None:
         """See ``Accounts``; ``asker`` as in ``AccountEvents``."""
         account = await self._get(jid)
@@ -168,10 +181,12 @@ class AccountService(Accounts):
     async def show(self, jid: Jid) -> AccountDetails:
         account = await self._get(jid)
         roster = await self._stores.rosters.load(account.id)
+        preferences = await self._stores.preferences.load(account.id)
         return AccountDetails(
             account,
             contacts=sum(item.listed for item in roster.items.values()),
             offline_messages=await self._waiting(account.id),
+            retention_days=None if preferences is None else preferences.days,
         )
 
     async def _get(self, jid: Jid) -> AccountRecord:

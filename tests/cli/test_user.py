@@ -256,10 +256,26 @@ def test_show(site: Path) -> None:
         "admin": True,
         "contacts": 1,
         "offline_messages": 1,
+        "retention_days": None,
     }
     text = call("user", "show", "admin@chat.example").out
     assert r"last seen: 2023-11-14T22:13:20.500Z gone\x1b[2J fishing" in text.splitlines()
     assert "offline messages: 1\n" in text
+
+
+def test_retention(site: Path) -> None:
+    add("romeo@chat.example")
+    answer = call("user", "retention", "romeo@chat.example", 30)
+    assert answer.out == "the history of romeo@chat.example is kept for 30 days\n"
+    assert call("user", "show", "romeo@chat.example", "--json").json["retention_days"] == 30
+    assert "history is kept: for 30 days\n" in call("user", "show", "romeo@chat.example").out
+    answer = call("user", "retention", "romeo@chat.example", "default", "--json")
+    assert answer.json == {"jid": "romeo@chat.example", "retention_days": None}
+    assert "history is kept: as the server does\n" in call("user", "show", "romeo@chat.example").out
+    for nonsense in ("0", "-1", "36501", "week", "１"):
+        answer = call("user", "retention", "romeo@chat.example", "--", nonsense)
+        refused(answer, 2, "neither `default` nor a number of days")
+    refused(call("user", "retention", "nobody@chat.example", 1), 1, "there is no account nobody@chat.example")
 
 
 def test_list(site: Path) -> None:

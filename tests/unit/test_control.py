@@ -17,6 +17,7 @@ from xmppd.auth.scram import make_credentials
 from xmppd.control import ControlClient, ControlServer, Status
 from xmppd.errors import UserError
 from xmppd.jid import Jid
+from xmppd.storage.archive import Preferences
 from xmppd.storage.interfaces import (
     AccountExists,
     AccountRecord,
@@ -100,7 +101,7 @@ async def test_both_ends_are_the_same(site: Site) -> None:
     for accounts in (site.client, site.service):
         assert await accounts.existing([JULIET, Jid.parse("x@c.lit")]) == {JULIET}
         assert await accounts.show(JULIET) == AccountDetails(
-            AccountRecord(record.id, JULIET, EPOCH, LastSeen(EPOCH + 5.25, "gönne")), 0, 7
+            AccountRecord(record.id, JULIET, EPOCH, LastSeen(EPOCH + 5.25, "gönne")), 0, 7, None
         )
         assert [one.jid for one in await accounts.list()] == [JULIET, ROMEO]
         assert [
@@ -117,6 +118,20 @@ async def test_the_server_is_told_in_order_and_before_the_answer(site: Site) -> 
     assert site.events.told == [("changed", JULIET, True)]
     await site.client.delete(JULIET)
     assert site.events.told[1:] == [("deleting", JULIET, True), ("deleted", JULIET, False)]
+
+
+async def test_how_long_messages_are_kept_is_all_that_changes(site: Site) -> None:
+    await site.client.create_many([(JULIET, KEYS)])
+    record = await site.stores.accounts.get(JULIET)
+    assert record is not None
+    await site.stores.preferences.save(record.id, Preferences("never", frozenset([ROMEO])))
+    for days in (7, None):
+        await site.client.set_retention(JULIET, days)
+        assert (await site.client.show(JULIET)).retention_days == days
+        assert await site.stores.preferences.load(record.id) == Preferences(
+            "never", frozenset([ROMEO]), days=days
+        )
+    assert site.events.told == []
 
 
 async def test_passwords_are_hashed_for_those_who_have_one(site: Site) -> None:
@@ -138,7 +153,12 @@ async def test_errors_are_the_same_at_both_ends(site: Site, end: str) -> None:
     for wrong in ("a@d.lit", "c.lit", "a@c.lit/home"):
         with pytest.raises(NotServed, match=r"the domains of this server are c\.lit"):
             await accounts.create_many([(Jid.parse(wrong), KEYS)])
-    for call in (accounts.show(ROMEO), accounts.delete(ROMEO), accounts.set_credentials(ROMEO, KEYS)):
+    for call in (
+        accounts.show(ROMEO),
+        accounts.delete(ROMEO),
+        accounts.set_credentials(ROMEO, KEYS),
+        accounts.set_retention(ROMEO, 1),
+    ):
         with pytest.raises(NoSuchAccount, match=r"^romeo@c\.lit$"):
             await call
     assert site.events.told == []

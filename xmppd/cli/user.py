@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -23,6 +23,9 @@ from xmppd.jid import Jid, JidError
 from xmppd.logs import one_line
 from xmppd.storage.interfaces import AccountRecord, Credentials
 
+_DEFAULT: Final = "default"
+_MOST_DAYS: Final = 36_500
+
 
 def account_address(text: str) -> Jid:
     """``name@domain``; ``typer.BadParameter`` for anything else."""
@@ -33,6 +36,21 @@ def account_address(text: str) -> Jid:
     if jid.local is None or jid.resource is not None:
         raise typer.BadParameter(f"{text!r} is no account: it has to be name@domain")
     return jid
+
+
+def _days(text: str) -> int:
+    """0: as the server does; typer takes None for an argument that is missing."""
+    if text == _DEFAULT:
+        return 0
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_DAYS):
+        raise typer.BadParameter(
+            f"{text!r} is neither `{_DEFAULT}` nor a number of days from 1 to {_MOST_DAYS}"
+        )
+    return int(text)
+
+
+def _kept(days: int | None) -> str:
+    return "as the server does" if days is None else f"for {days} {'day' if days == 1 else 'days'}"
 
 
 Account = Annotated[
@@ -50,10 +68,13 @@ PasswordStdin = Annotated[
 
 
 def build() -> typer.Typer:
-    app = typer.Typer(help="Accounts: add, passwd, del, list, show, import.", pretty_exceptions_enable=False)
+    app = typer.Typer(
+        help="Accounts: add, passwd, retention, del, list, show, import.", pretty_exceptions_enable=False
+    )
     app.callback()(_start)
     app.command("add")(add)
     app.command("passwd")(passwd)
+    app.command("retention")(retention)
     app.command("del")(delete)
     app.command("list")(list_accounts)
     app.command("show")(show)
@@ -102,6 +123,27 @@ def passwd(
     run.answer({"jid": str(jid), "changed": True}, f"changed the password of {jid}")
 
 
+def retention(
+    context: typer.Context,
+    jid: Account,
+    days: Annotated[
+        int,
+        typer.Argument(
+            metavar="DAYS",
+            parser=_days,
+            help="For how many days its messages are kept; `default`: as those of all.",
+        ),
+    ],
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Keep an account's history for a shorter time than that of others. Older messages are erased within an hour."""
+    run = Run.of(context, config, json)
+    wanted = days or None
+    with_accounts(run.config(), lambda accounts: accounts.set_retention(jid, wanted))
+    run.answer({"jid": str(jid), "retention_days": wanted}, f"the history of {jid} is kept {_kept(wanted)}")
+
+
 def delete(
     context: typer.Context,
     jid: Account,
@@ -126,6 +168,7 @@ def show(context: typer.Context, jid: Account, config: ConfigFile = None, json: 
         "admin": jid in settings.admins,
         "contacts": details.contacts,
         "offline_messages": details.offline_messages,
+        "retention_days": details.retention_days,
     }
     run.answer(result, _described(details, result["admin"]))
 
@@ -216,6 +259,7 @@ def _described(details: AccountDetails, admin: bool) -> str:
         "admin": "yes" if admin else "no",
         "contacts": details.contacts,
         "offline messages": details.offline_messages,
+        "history is kept": _kept(details.retention_days),
     }
     return "\n".join(f"{name}: {value}" for name, value in lines.items())
 

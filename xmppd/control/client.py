@@ -21,6 +21,7 @@ from xmppd.control.protocol import (
     List,
     Request,
     SetCredentials,
+    SetRetention,
     Show,
     Status,
     decoder,
@@ -68,6 +69,9 @@ class ControlClient(Accounts):
 
     async def set_credentials(self, jid: Jid, credentials: Credentials) -> None:
         await self._ask(SetCredentials(jid, credentials), None)
+
+    async def set_retention(self, jid: Jid, days: int | None) -> None:
+        await self._ask(SetRetention(jid, days), None)
 
     async def delete(self, jid: Jid) -> None:
         await self._ask(Delete(jid), None)

@@ -33,6 +33,11 @@ class SetCredentials(Struct, frozen=True, tag_field="op", tag="set_credentials")
     credentials: Credentials
 
 
+class SetRetention(Struct, frozen=True, tag_field="op", tag="set_retention"):
+    jid: Jid
+    days: int | None
+
+
 class Delete(Struct, frozen=True, tag_field="op", tag="delete"):
     jid: Jid
 
@@ -52,7 +57,7 @@ class GetStatus(Struct, frozen=True, tag_field="op", tag="status"):
     pass
 
 
-Request = Existing | CreateMany | SetCredentials | Delete | List | Show | GetStatus
+Request = Existing | CreateMany | SetCredentials | SetRetention | Delete | List | Show | GetStatus
 
 
 class Status(Struct, frozen=True):

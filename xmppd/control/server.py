@@ -24,6 +24,7 @@ from xmppd.control.protocol import (
     List,
     Request,
     SetCredentials,
+    SetRetention,
     Show,
     Status,
     decoder,
@@ -105,6 +106,8 @@ class ControlServer:
                 await accounts.create_many(created)
             case SetCredentials(jid, credentials):
                 await accounts.set_credentials(jid, credentials)
+            case SetRetention(jid, days):
+                await accounts.set_retention(jid, days)
             case Delete(jid):
                 await accounts.delete(jid)
             case List(domain, contains, after, limit):
