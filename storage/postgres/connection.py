@@ -53,15 +53,17 @@ async def farewell(connection: Connection) -> None:
 class Link:
     """A connection with the name under which its transactions are recorded (the table ``writers``).
 
-    ``number``: that of its newest transaction. ``idle_since``: loop time of its last use.
+    ``number``: that of its newest transaction. ``used``: whether somebody had it before, and
+    ``idle_since`` which loop time nobody has.
     """
 
-    __slots__ = ("connection", "idle_since", "number", "writer")
+    __slots__ = ("connection", "idle_since", "number", "used", "writer")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.writer = uuid.uuid4()
         self.number = 0
+        self.used = False
         self.idle_since = asyncio.get_running_loop().time()
 
 
@@ -91,6 +93,7 @@ async def _set_up(connection: Connection, url: PostgresUrl, statement_seconds: f
     row = await connection.fetchrow(
         "SELECT set_config('statement_timeout', $1, false),"
         " set_config('idle_in_transaction_session_timeout', $1, false),"
+        " CASE current_setting('application_name') WHEN '' THEN set_config('application_name', 'xmppd', false) END,"
         " CASE current_setting('synchronous_commit') WHEN 'off'"
         " THEN set_config('synchronous_commit', 'on', false) END,"
         " current_setting('server_version_num')::int / 10000, current_setting('server_encoding')",

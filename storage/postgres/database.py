@@ -11,18 +11,18 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Any, Final, Generic, Literal, NoReturn, TypeVar
 
 import asyncpg
 
 from xmppd.storage.interfaces import StorageUnavailable
 from xmppd.storage.migrations import Migration
 from xmppd.storage.migrations.plan import Plan
-from xmppd.storage.postgres.connection import Connection, Link, connect
-from xmppd.storage.postgres.errors import closed, explain, is_conflict, is_lost, unknown_outcome
+from xmppd.storage.postgres.connection import Connection, Link, connect, farewell
+from xmppd.storage.postgres.errors import closed, explain, is_conflict, is_lost, is_misplaced, unknown_outcome
 from xmppd.storage.postgres.pool import Pool
 from xmppd.storage.postgres.schema import migrate, plan
-from xmppd.storage.postgres.turns import Turns
+from xmppd.storage.postgres.turns import NoTurn, Turns
 from xmppd.storage.url import PostgresUrl
 from xmppd.tasks import Tasks
 
@@ -106,12 +106,15 @@ class Database:
             statement_seconds=statement_seconds,
             queue_limit=queue_limit,
         )
-        connection = await database.connect()
+        link = await database._pool.acquire(database._deadline())
         try:
-            await _explained(migrate(connection, url.name, known, wait_seconds), url)
-            await _explained(connection.execute(_FORGET), url)
-        finally:
-            connection.terminate()
+            await migrate(link.connection, url.name, known, wait_seconds)
+            await link.connection.execute(_FORGET)  # also shows that it may be written
+        except BaseException as error:
+            await farewell(link.connection)
+            database._pool.discard(link)
+            _raise(error, url, "open")
+        database._pool.release(link)
         return database
 
     async def forget_writers(self) -> None:
@@ -146,8 +149,11 @@ class Database:
 
         async def in_turn() -> T:
             deadline = self._deadline()
-            async with self._turns.of(owners, deadline):
-                return await self._retried(once, deadline)
+            try:
+                async with self._turns.of(owners, deadline):
+                    return await self._retried(once, deadline)
+            except NoTurn as error:
+                raise self._pool.trouble() or error from error
 
         return self._submit(in_turn())
 
@@ -239,11 +245,14 @@ class Database:
     async def _after(self, link: Link, error: BaseException, deadline: float) -> None:
         """``once`` raised ``error``, and nothing has happened: raise what the caller should see, or return to retry."""
         lost = link.connection.is_closed() or is_lost(error)
-        if lost or not isinstance(error, Exception) or isinstance(error, TimeoutError):
+        if lost or is_misplaced(error) or isinstance(error, TimeoutError) or not isinstance(error, Exception):
             self._pool.discard(link)
         else:
             await self._roll_back(link)
-        again = (lost or is_conflict(error)) and not isinstance(error, TimeoutError | asyncio.CancelledError)
+        if is_misplaced(error):
+            self._pool.forget_idle()
+        again = lost or is_conflict(error) or (link.used and is_misplaced(error))
+        again = again and not isinstance(error, TimeoutError | asyncio.CancelledError)
         if not again or self._loop.time() >= deadline:
             _raise(error, self._url)
 
@@ -291,19 +300,12 @@ async def plan_database(url: PostgresUrl, known: tuple[Migration, ...] | None = 
             try:
                 return await plan(connection, url.name, known)
             finally:
-                connection.terminate()
+                await farewell(connection)
     except Exception as error:
         _raise(error, url, "open")
 
 
-async def _explained(work: Awaitable[T], url: PostgresUrl) -> T:
-    try:
-        return await work
-    except Exception as error:
-        _raise(error, url, "open")
-
-
-def _raise(error: BaseException, url: PostgresUrl, verb: Any = "use") -> NoReturn:
+def _raise(error: BaseException, url: PostgresUrl, verb: Literal["use", "open"] = "use") -> NoReturn:
     explained = explain(error, url.name, verb)
     if explained is None or explained is error:
         raise error

@@ -87,6 +87,11 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, OSError | EOFError)
 
 
+def is_misplaced(error: BaseException) -> bool:
+    """Whether a new connection may find what this one does not have: a server that takes writes."""
+    return isinstance(error, asyncpg.ReadOnlySQLTransactionError)
+
+
 def is_passing(error: BaseException) -> bool:
     """Whether connecting again a moment later may help: the server starts, is full, or is not there yet."""
     if isinstance(error, asyncpg.PostgresError):

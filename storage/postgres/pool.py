@@ -14,17 +14,15 @@ from typing import Final
 
 from xmppd.logs import fields
 from xmppd.storage.interfaces import StorageUnavailable
-from xmppd.storage.postgres.connection import Connection, Link
+from xmppd.storage.postgres.connection import Connection, Link, farewell
 from xmppd.storage.postgres.errors import explain, is_passing
 
 log = logging.getLogger("xmppd.storage")
 
 _FIRST_PAUSE: Final = 0.05  # seconds between attempts to connect, doubled each time
 _LONGEST_PAUSE: Final = 0.5
-_STALE: Final = (
-    60.0  # seconds: what was idle for longer may have been forgotten by a firewall, and would never answer
-)
-_FAREWELL: Final = 1.0  # seconds that closing a connection in the polite way may take
+_STALE: Final = 60.0  # seconds: what was idle for longer a firewall may have forgotten, so it is asked first
+_ANSWER: Final = 2.0  # seconds for that
 
 
 class Pool:
@@ -47,17 +45,21 @@ class Pool:
         """
         while self._idle:
             link = self._idle.pop()
-            if not link.connection.is_closed() and self._loop.time() - link.idle_since < _STALE:
+            if await self._is_alive(link):
                 return link
-            self._drop(link)
+            link.connection.terminate()
+            self._open -= 1
         if self._open < self._size:
             self._open += 1
         else:
-            given = await self._wait(deadline)
+            try:
+                given = await self._wait(deadline)
+            except TimeoutError as error:
+                raise self._busy() from error
             if given is not None:
                 return given
         try:
-            return Link(await self.connect(deadline))
+            return await self._make(deadline)
         except BaseException:
             self._free_place()
             raise
@@ -65,25 +67,17 @@ class Pool:
     async def connect(self, deadline: float) -> Connection:
         """A connection outside of the pool, which belongs to the caller. Tries until ``deadline`` if that may help."""
         pause = _FIRST_PAUSE
-        while True:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    connection = await self._connect()
-            except Exception as error:
-                trouble = self._failed(error)
-                if not is_passing(error) or self._loop.time() + pause >= deadline:
-                    raise trouble from error
-            else:
-                self._succeeded()
-                return connection
+        while (connection := await self._attempt(deadline, pause)) is None:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+        return connection
 
     def release(self, link: Link) -> None:
         """Take back a connection that has no open transaction."""
         if link.connection.is_closed():
             self._free_place()
             return
+        link.used = True
         link.idle_since = self._loop.time()
         while self._waiting:
             waiting = self._waiting.popleft()
@@ -97,16 +91,56 @@ class Pool:
         link.connection.terminate()
         self._free_place()
 
+    def forget_idle(self) -> None:
+        """Close those that nobody uses: the next ones may come to another server, or find it changed."""
+        while self._idle:
+            self._idle.pop().connection.terminate()
+            self._open -= 1
+
+    def trouble(self) -> StorageUnavailable | None:
+        """Why connecting does not succeed at present; an exception of its own for each caller."""
+        return self._trouble and StorageUnavailable(str(self._trouble))
+
     async def close(self) -> None:
         """End every connection; none is in use any more."""
         links, self._idle = self._idle, []
         self._open -= len(links)
-        await asyncio.gather(*(_end(link.connection) for link in links))
+        await asyncio.gather(*(farewell(link.connection) for link in links))
+
+    async def _make(self, deadline: float) -> Link:
+        """A new connection for a caller who has a place for it, or one that others give back before there is one."""
+        pause = _FIRST_PAUSE
+        while (connection := await self._attempt(deadline, pause)) is None:
+            try:
+                given = await self._wait(self._loop.time() + pause)
+            except TimeoutError:
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                self._free_place()  # the caller's, or the one that was given
+                if given is not None:
+                    return given
+        return Link(connection)
+
+    async def _attempt(self, deadline: float, pause: float) -> Connection | None:
+        """Connect; None where another attempt after ``pause`` seconds is in time and may help."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                connection = await self._connect()
+        except Exception as error:
+            trouble = self._failed(error)
+            if is_passing(error) and self._loop.time() + pause < deadline:
+                return None
+            raise trouble from error
+        self._succeeded()
+        return connection
 
     async def _wait(self, deadline: float) -> Link | None:
+        """Whatever is free first: a connection, or a place for one (None). ``TimeoutError`` at ``deadline``."""
+        if self._idle:
+            return self._idle.pop()
         waiting: asyncio.Future[Link | None] = self._loop.create_future()
         self._waiting.append(waiting)
-        timer = self._loop.call_at(deadline, self._give_up, waiting)
+        timer = self._loop.call_at(deadline, _give_up, waiting)
         try:
             return await waiting
         except asyncio.CancelledError:
@@ -117,14 +151,11 @@ class Pool:
         finally:
             timer.cancel()
 
-    def _give_up(self, waiting: asyncio.Future[Link | None]) -> None:
-        if waiting.done():
-            return
-        text = str(self._trouble) if self._trouble else (
+    def _busy(self) -> StorageUnavailable:
+        return self.trouble() or StorageUnavailable(
             f"cannot use the database {self._name}: all {self._size} connections are in use; see what keeps the server "
             "busy (pg_stat_activity), or raise [storage] connections"
-        )  # fmt: skip
-        waiting.set_exception(StorageUnavailable(text))
+        )
 
     def _free_place(self) -> None:
         while self._waiting:
@@ -134,14 +165,25 @@ class Pool:
                 return
         self._open -= 1
 
-    def _drop(self, link: Link) -> None:
-        link.connection.terminate()
-        self._open -= 1
+    async def _is_alive(self, link: Link) -> bool:
+        if link.connection.is_closed() or self._loop.time() - link.idle_since < _STALE:
+            return not link.connection.is_closed()
+        try:
+            async with asyncio.timeout(_ANSWER):
+                await link.connection.execute("SELECT 1")
+        except Exception:
+            return False
+        except BaseException:
+            self.discard(link)
+            raise
+        return True
 
     def _failed(self, error: Exception) -> Exception:
         explained = explain(error, self._name, "open")
         if explained is None:
             return error
+        if isinstance(error, TimeoutError) and (trouble := self.trouble()) is not None:
+            return trouble  # it says more than that the time was up in the end
         if self._trouble is None:
             log.warning("no connection to the database", extra=fields(reason=explained))
         self._trouble = explained
@@ -153,8 +195,6 @@ class Pool:
         self._trouble = None
 
 
-async def _end(connection: Connection) -> None:
-    try:
-        await connection.close(timeout=_FAREWELL)
-    except Exception:  # it is gone anyway
-        connection.terminate()
+def _give_up(waiting: asyncio.Future[Link | None]) -> None:
+    if not waiting.done():
+        waiting.set_exception(TimeoutError())

@@ -10,6 +10,10 @@ from contextlib import asynccontextmanager
 from xmppd.storage.interfaces import StorageUnavailable
 
 
+class NoTurn(StorageUnavailable):
+    """Those in front took too long."""
+
+
 class Turns:
     """First come, first served, per owner. What other processes write at the same time is the database's business."""
 
@@ -18,7 +22,7 @@ class Turns:
 
     @asynccontextmanager
     async def of(self, owners: Iterable[int], deadline: float) -> AsyncIterator[None]:
-        """Hold the turn of all ``owners``; ``StorageUnavailable`` where it has not come by ``deadline`` (loop time)."""
+        """Hold the turn of all ``owners``; ``NoTurn`` where it has not come by ``deadline`` (loop time)."""
         held: list[int] = []
         try:
             for owner in sorted(set(owners)):  # everyone in the same order: nobody waits in a circle
@@ -59,7 +63,7 @@ class Turns:
 def _give_up(turn: asyncio.Future[None], owner: int) -> None:
     if not turn.done():
         turn.set_exception(
-            StorageUnavailable(
+            NoTurn(
                 f"the storage is overloaded: earlier changes for account {owner} take too long; try again later"
             )
         )

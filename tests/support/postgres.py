@@ -54,28 +54,29 @@ _GUARD: Final = 'read -r line; kill -QUIT "$1" 2>/dev/null; [ -z "$2" ] || { sle
 class Postgres:
     """One data directory and the servers that run on it, one after the other.
 
-    ``durable``: whether a commit is forced to the disk, as in production. ``port``: where it listens on 127.0.0.1; 0:
+    ``directory``: made when it is not there; None: a temporary one. As root it becomes a link to a temporary one, since
+    pytest closes its own folders to other users. Temporary ones are removed when the run ends. ``durable``: whether a commit is forced to the disk, as in production. ``port``: where it listens on 127.0.0.1; 0:
     a free one, which it keeps. ``settings`` of postgresql.conf; ``authentication``: what pg_hba.conf asks for over TCP.
     All methods block.
     """
 
     def __init__(
         self,
-        directory: Path,
+        directory: Path | None = None,
         *,
         durable: bool = False,
         port: int = 0,
         settings: dict[str, str] | None = None,
         authentication: str = "trust",
     ) -> None:
-        self.directory = directory
+        self._temporary: Path | None = None
+        self.directory = self._place(directory)
         self.port = port or _free_port()
-        self.log = directory.with_name(f"{directory.name}.log")
+        self.log = self.directory.with_name(f"{self.directory.name}.log")
         self._settings = {**_SETTINGS, **({} if durable else _FAST), **(settings or {})}
         self._authentication = authentication
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
-        self.remove: Path | None = None  # what is removed when it ends for good
 
     def __enter__(self) -> Self:
         return self.start()
@@ -85,6 +86,10 @@ class Postgres:
 
     def url(self, database: str = "postgres", *, user: str = USER, password: str = PASSWORD) -> str:
         return f"postgresql://{user}:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
 
     @property
     def pid(self) -> int:
@@ -101,7 +106,7 @@ class Postgres:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True, **_unprivileged(),
             )  # fmt: skip
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "guard", str(self._process.pid), str(self.remove or "")],
+            ["/bin/sh", "-c", _GUARD, "guard", str(self._process.pid), str(self._temporary or "")],
             stdin=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         deadline = time.monotonic() + _START_SECONDS
@@ -161,6 +166,16 @@ class Postgres:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
+    def _place(self, directory: Path | None) -> Path:
+        if directory is not None and (os.geteuid() != 0 or directory.is_symlink()):
+            return directory.resolve()
+        self._temporary = Path(tempfile.mkdtemp(prefix="xmppd-postgres-"))
+        self._temporary.chmod(0o711)
+        atexit.register(shutil.rmtree, self._temporary, True)
+        if directory is not None:
+            directory.symlink_to(self._temporary / "data")
+        return self._temporary / "data"
+
     def _make(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         password = self.directory.with_name(f"{self.directory.name}.password")
@@ -168,9 +183,6 @@ class Postgres:
         if os.geteuid() == 0:
             for path in (self.directory, password):
                 shutil.chown(path, _NOBODY.pw_uid, _NOBODY.pw_gid)
-            for parent in self.directory.parents:  # pytest's folders are for their owner only
-                if parent.stat().st_uid == os.geteuid() and parent.stat().st_mode & 0o011 != 0o011:
-                    parent.chmod(parent.stat().st_mode | 0o011)
         done = subprocess.run(
             [_bin("initdb"), "-D", str(self.directory), "-U", USER, "--pwfile", str(password), "--no-sync",
              "--no-instructions", "-E", "UTF8", "--locale=C", "-A", self._authentication],
@@ -198,7 +210,7 @@ class Postgres:
         guard, self._guard = self._guard, None
         if guard is not None:
             assert guard.stdin is not None
-            guard.kill() if self.remove is None else guard.stdin.close()
+            guard.kill()
             guard.wait()
             guard.stdin.close()
 
@@ -267,9 +279,7 @@ def _shared() -> _Shared:
     base = os.environ.get("XMPPD_TEST_POSTGRES")
     server = None
     if not base:
-        folder = Path(tempfile.mkdtemp(prefix="xmppd-postgres-"))
-        server = Postgres(folder / "data")
-        server.remove = folder
+        server = Postgres()
         base = server.start().url()
     shared = _Shared(base, server)
     atexit.register(shared.end)

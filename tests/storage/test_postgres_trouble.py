@@ -1,0 +1,417 @@
+"""When the server goes away, or something is wrong with it: the error says what, where and how, nothing hangs, nothing
+is doubled, and all is well when the cause is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from tests.storage.parts import add_account
+from tests.support.postgres import PASSWORD, Postgres
+from tests.support.proxy import Proxy
+from xmppd.errors import UserError
+from xmppd.jid import Jid
+from xmppd.storage.interfaces import NoSuchAccount, RosterChange, RosterItem, StorageUnavailable, Stores
+from xmppd.storage.open import open_stores
+
+BASE = Path("/")
+JULIET = Jid.parse("juliet@capulet.example")
+ROMEO = Jid.parse("romeo@montague.example")
+NUMBERS = count(1)
+
+
+@pytest.fixture(scope="module")
+def kept() -> Iterator[Postgres]:
+    with Postgres(authentication="scram-sha-256") as server:
+        yield server
+
+
+@pytest.fixture
+def server(kept: Postgres) -> Iterator[Postgres]:
+    """A server that tests may stop; it runs again for the next one."""
+    yield kept
+    if not kept.running:
+        kept.start()
+
+
+@pytest.fixture
+def url(server: Postgres) -> str:
+    """An empty database on it."""
+    return server.create(f"trouble{next(NUMBERS)}")
+
+
+@pytest_asyncio.fixture
+async def proxy(server: Postgres) -> AsyncIterator[Proxy]:
+    async with Proxy(server.port) as proxy:
+        yield proxy
+
+
+class Opener(Protocol):
+    async def __call__(
+        self, url: str, *, wait: float = 10.0, statement: float = 10.0, connections: int = 10
+    ) -> Stores: ...
+
+
+@pytest_asyncio.fixture
+async def opened() -> AsyncIterator[Opener]:
+    """Opens the storage at an address; what it opened is closed at the end."""
+    every: list[Stores] = []
+
+    async def opened(
+        url: str, *, wait: float = 10.0, statement: float = 10.0, connections: int = 10
+    ) -> Stores:
+        stores = await open_stores(
+            url, BASE, wait_seconds=wait, statement_seconds=statement, connections=connections
+        )
+        every.append(stores)
+        return stores
+
+    yield opened
+    for stores in every:
+        await stores.close()
+
+
+async def add(stores: Stores, owner: int, text: str) -> int:
+    """A change that shows if it happens twice: one more group of one contact; the roster's version behind it."""
+
+    def change(before: RosterItem | None) -> RosterItem:
+        before = before or RosterItem(ROMEO)
+        return replace(before, groups=(*before.groups, text))
+
+    (update,) = await stores.rosters.update([RosterChange(owner, ROMEO, change)])
+    return update.version
+
+
+async def version(stores: Stores, owner: int) -> int:
+    return (await stores.rosters.load(owner)).version
+
+
+async def stored(stores: Stores, owner: int) -> list[str]:
+    roster = await stores.rosters.load(owner)
+    groups = list(roster.items[ROMEO].groups) if roster.items else []
+    assert roster.version == len(groups)
+    return groups
+
+
+async def opening_fails(url: str, *said: str, wait: float = 0.2) -> None:
+    with pytest.raises(UserError) as caught:
+        await open_stores(url, BASE, wait_seconds=wait)
+    for text in said:
+        assert text in str(caught.value)
+    assert "correct" not in str(caught.value).replace("correct it", ""), "no password in it"
+
+
+# ---- away, and back
+
+
+async def test_a_server_that_stops_and_comes_back(opened: Opener, server: Postgres, url: str) -> None:
+    stores = await opened(url, wait=0.3)
+    owner = await add_account(stores, str(JULIET))
+    await add(stores, owner, "before")
+    server.stop()
+    started = time.monotonic()
+    results = await asyncio.gather(
+        stores.rosters.load(owner),
+        stores.accounts.get(JULIET),
+        *(add(stores, owner, "lost") for _ in range(50)),
+        stores.accounts.delete(JULIET),
+        return_exceptions=True,
+    )
+    assert time.monotonic() - started < 3
+    for error in results:
+        assert isinstance(error, StorageUnavailable)
+        for said in (f"127.0.0.1:{server.port}/trouble", "cannot be reached", "see that the server runs"):
+            assert said in str(error)
+        assert PASSWORD not in str(error)
+        assert "battery" not in str(error)
+    server.start()
+    await add(stores, owner, "after")
+    assert await stored(stores, owner) == ["before", "after"]
+
+
+@pytest.mark.parametrize("how", ["stop", "immediate", "kill"])
+async def test_what_is_asked_while_it_restarts_is_done_once(
+    opened: Opener, server: Postgres, url: str, how: str
+) -> None:
+    """Nobody notices more than a delay, and nothing that was answered is missing or there twice."""
+    stores = await opened(url, wait=20)
+    owners = [await add_account(stores, f"user{number}@capulet.example") for number in range(5)]
+    going = True
+
+    async def write(writer: int) -> int:
+        number = 0
+        while going:
+            await add(stores, owners[writer % 5], f"{writer}.{number}")
+            number += 1
+        return number
+
+    writers = [asyncio.create_task(write(writer)) for writer in range(10)]
+    while await version(stores, owners[0]) < 20:
+        pass
+    if how == "kill":
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+    else:
+        await asyncio.to_thread(server.restart, signal.SIGQUIT if how == "immediate" else signal.SIGINT)
+    before = await version(stores, owners[0])
+    while await version(stores, owners[0]) < before + 20:
+        pass
+    going = False
+    numbers = await asyncio.gather(*writers)
+    for index, owner in enumerate(owners):
+        found = await stored(stores, owner)
+        for writer in (index, index + 5):
+            mine = [text for text in found if text.startswith(f"{writer}.")]
+            assert mine == [f"{writer}.{number}" for number in range(numbers[writer])]
+
+
+async def test_a_connection_that_the_server_ends(opened: Opener, server: Postgres, url: str) -> None:
+    stores = await opened(url)
+    owner = await add_account(stores, str(JULIET))
+    for _ in range(3):
+        await asyncio.gather(*(stores.rosters.load(owner) for _ in range(10)))
+        server.run(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'xmppd'"
+        )
+        results = await asyncio.gather(add(stores, owner, "x"), *(version(stores, owner) for _ in range(10)))
+        assert all(isinstance(result, int) for result in results)
+    assert await stored(stores, owner) == ["x"] * 3
+
+
+async def test_a_connection_that_is_ended_in_the_middle_of_a_transaction(
+    opened: Opener, server: Postgres, url: str
+) -> None:
+    stores = await opened(url)
+    owner = await add_account(stores, str(JULIET))
+    await add(stores, owner, "1")
+    intruder, watcher = await asyncpg.connect(url), await asyncpg.connect(url)
+    async with intruder.transaction():
+        await intruder.execute("SELECT 1 FROM accounts FOR UPDATE")
+        append = asyncio.create_task(add(stores, owner, "2"))
+        waiting = (
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'xmppd' AND wait_event_type = 'Lock'"
+        )
+        while not (pid := await watcher.fetchval(waiting)):
+            pass
+        assert await watcher.fetchval("SELECT pg_terminate_backend($1)", pid)
+        while await watcher.fetchval(waiting) in (None, pid):  # it tries again, and waits again
+            pass
+    assert await append == 2
+    assert await stored(stores, owner) == ["1", "2"]
+    await intruder.close()
+    await watcher.close()
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_connection_cut_around_commit(
+    opened: Opener, proxy: Proxy, server: Postgres, url: str, answered: bool
+) -> None:
+    """Whether or not the server had got it: it has happened once when the answer comes."""
+    stores = await opened(url.replace(f":{server.port}/", f":{proxy.port}/"))
+    owner = await add_account(stores, str(JULIET))
+    for number in range(1, 6):
+        proxy.cut_at(b"COMMIT", answered=answered)
+        assert await add(stores, owner, str(number)) == number
+        assert proxy.cuts == number
+    assert await stored(stores, owner) == ["1", "2", "3", "4", "5"]
+    proxy.cut_at(b"COMMIT", answered=answered)
+    await stores.accounts.delete(JULIET)  # a second attempt would find no such account
+    with pytest.raises(NoSuchAccount):
+        await stores.accounts.delete(JULIET)
+
+
+async def test_a_server_that_stays_away_after_commit(
+    opened: Opener, proxy: Proxy, server: Postgres, url: str
+) -> None:
+    """The one case in which nobody can know; the error says so."""
+    stores = await opened(url.replace(f":{server.port}/", f":{proxy.port}/"), wait=0.3)
+    owner = await add_account(stores, str(JULIET))
+    proxy.cut_at(b"COMMIT", answered=True, refuse=True)
+    with pytest.raises(StorageUnavailable, match=r"while a change was being committed.*could not be asked"):
+        await add(stores, owner, "x")
+    proxy.refusing = False
+    assert await stored(stores, owner) == ["x"]
+
+
+async def test_a_server_that_does_not_answer(opened: Opener, server: Postgres, url: str) -> None:
+    stores = await opened(url, wait=0.3, statement=0.2)
+    owner = await add_account(stores, str(JULIET))
+    server.freeze()
+    try:
+        started = time.monotonic()
+        results = await asyncio.gather(
+            stores.accounts.get(JULIET),
+            add(stores, owner, "x"),
+            *(version(stores, owner) for _ in range(30)),
+            return_exceptions=True,
+        )
+        assert time.monotonic() - started < 5
+        assert {type(result) for result in results} == {StorageUnavailable}
+        assert "does not answer" in str(results[0])
+    finally:
+        server.thaw()
+    assert await stored(stores, owner) == []
+
+
+async def test_closing_while_the_server_is_away_ends_within_the_bound(
+    opened: Opener, server: Postgres, url: str
+) -> None:
+    stores = await opened(url, wait=0.3)
+    owner = await add_account(stores, str(JULIET))
+    server.stop()
+    appends = [asyncio.create_task(add(stores, owner, "x")) for _ in range(50)]
+    await asyncio.sleep(0)
+    started = time.monotonic()
+    await stores.close()
+    assert time.monotonic() - started < 3
+    results = await asyncio.gather(*appends, return_exceptions=True)
+    assert {type(result) for result in results} == {StorageUnavailable}
+
+
+# ---- busy, full, read-only
+
+
+async def test_a_statement_that_takes_too_long(opened: Opener, server: Postgres, url: str) -> None:
+    stores = await opened(url, statement=0.2)
+    owner = await add_account(stores, str(JULIET))
+    await add(stores, owner, "1")
+    intruder = await asyncpg.connect(url)
+    async with intruder.transaction():
+        await intruder.execute("SELECT 1 FROM accounts FOR UPDATE")
+        with pytest.raises(
+            StorageUnavailable, match=r"took too long.*57014.*pg_stat_activity.*statement_seconds"
+        ):
+            await add(stores, owner, "2")
+    assert await add(stores, owner, "3") == 2
+    await intruder.close()
+
+
+async def test_all_connections_in_use(opened: Opener, server: Postgres, url: str) -> None:
+    stores = await opened(url, wait=0.3, connections=1)
+    owner, other = [await add_account(stores, str(jid)) for jid in (JULIET, ROMEO)]
+    await add(stores, owner, "1")
+    intruder = await asyncpg.connect(url)
+    async with intruder.transaction():
+        await intruder.execute("SELECT 1 FROM accounts FOR UPDATE")
+        append = asyncio.create_task(add(stores, owner, "2"))
+        await asyncio.sleep(0)
+        with pytest.raises(
+            StorageUnavailable, match=r"all 1 connections are in use.*\[storage\] connections"
+        ):
+            await version(stores, other)
+    assert await append == 2
+    await intruder.close()
+
+
+async def test_a_server_without_a_free_connection(opened: Opener, server: Postgres, url: str) -> None:
+    server.run(
+        "DROP ROLE IF EXISTS few; CREATE ROLE few LOGIN CONNECTION LIMIT 1 PASSWORD 'correct horse & battery'"
+    )
+    server.run(f"ALTER DATABASE {url.rpartition('/')[2]} OWNER TO few")
+    theirs = url.replace("//xmppd:", "//few:")
+    stores = await opened(theirs)
+    await opening_fails(theirs, "no connection left", "53300", "max_connections")
+    owner = await add_account(stores, str(JULIET))
+    counts = await asyncio.gather(*(version(stores, owner) for _ in range(20)))  # with the one there is
+    assert counts == [0] * 20
+    server.run(f"ALTER DATABASE {url.rpartition('/')[2]} OWNER TO xmppd")
+
+
+async def test_a_database_that_becomes_read_only(opened: Opener, server: Postgres, url: str) -> None:
+    stores = await opened(url)
+    owner = await add_account(stores, str(JULIET))
+    name = url.rpartition("/")[2]
+    server.run(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    server.run(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'xmppd'"
+    )
+    with pytest.raises(StorageUnavailable, match=r"read-only.*25006.*standby"):
+        await add(stores, owner, "x")
+    assert await stored(stores, owner) == []  # reading goes on
+    await opening_fails(url, "read-only")
+    server.run(f"ALTER DATABASE {name} SET default_transaction_read_only = off")
+    await add(stores, owner, "x")
+    assert await stored(stores, owner) == ["x"]
+
+
+# ---- opening
+
+
+async def test_a_wrong_password(server: Postgres, url: str) -> None:
+    await opening_fails(
+        url.replace("//xmppd:correct", "//xmppd:incorrect"),
+        f"xmppd@127.0.0.1:{server.port}",
+        "28P01",
+        "~/.pgpass",
+    )
+
+
+async def test_a_user_that_does_not_exist(url: str) -> None:
+    await opening_fails(url.replace("//xmppd:", "//nobody:"), "nobody@127.0.0.1", "wrong user or password")
+
+
+async def test_no_such_database(url: str) -> None:
+    await opening_fails(url + "0", "3D000", "there is no such database", "createdb")
+
+
+async def test_nobody_listens(url: str, server: Postgres) -> None:
+    await opening_fails(
+        url.replace(f":{server.port}/", ":1/"), "127.0.0.1:1/", "cannot be reached", "[storage] url"
+    )
+
+
+async def test_no_socket(tmp_path: Path) -> None:
+    await opening_fails(f"postgresql:///xmppd?host={tmp_path}", f"host={tmp_path}", "cannot be reached")
+
+
+async def test_a_server_that_wants_no_tls_or_has_none(url: str) -> None:
+    await opening_fails(f"{url}?sslmode=require", "cannot be reached", "SSL")
+
+
+async def test_a_user_who_may_make_no_tables(server: Postgres, url: str) -> None:
+    server.run("DROP ROLE IF EXISTS poor; CREATE ROLE poor LOGIN PASSWORD 'correct horse & battery'")
+    await opening_fails(url.replace("//xmppd:", "//poor:"), "42501", "owner of the database")
+
+
+async def test_a_database_without_a_schema(server: Postgres, url: str) -> None:
+    server.run("DROP SCHEMA public", url.rpartition("/")[2])
+    await opening_fails(url, "no schema to put tables in", "CREATE SCHEMA public")
+
+
+async def test_an_encoding_that_cannot_hold_every_name(server: Postgres) -> None:
+    server.run("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'")
+    await opening_fails(server.url("latin"), "LATIN1", "ENCODING 'UTF8' TEMPLATE template0")
+
+
+async def test_a_server_that_starts_is_waited_for(opened: Opener, server: Postgres, url: str) -> None:
+    server.stop()
+    opening = asyncio.create_task(opened(url, wait=20))
+    await asyncio.to_thread(server.start)
+    await opening
+
+
+async def test_the_password_may_come_from_the_environment(
+    opened: Opener, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    bare = "postgresql://xmppd@" + url.rpartition("@")[2]
+    await opened(bare)
+
+
+async def test_the_password_may_come_from_a_file(opened: Opener, url: str, tmp_path: Path) -> None:
+    file = tmp_path / "pgpass"
+    file.write_text(f"127.0.0.1:*:*:xmppd:{PASSWORD}\n")
+    file.chmod(0o600)
+    bare = "postgresql://xmppd@" + url.rpartition("@")[2]
+    await opened(f"{bare}?passfile={file}")
