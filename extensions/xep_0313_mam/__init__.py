@@ -30,7 +30,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             ge=1, le=1_000, description="Messages in one answer where the client does not say how many."
         ),
     ] = 50
-    largest_page: Annotated[
+    max_page: Annotated[
         int,
         msgspec.Meta(ge=1, le=1_000, description="Most messages in one answer, whatever the client says."),
     ] = 100
@@ -39,7 +39,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def setup(s: Setup, options: Options) -> None:
     core = s.core
     archive, ids = core.stores.archive, core.stanza_ids
-    history = History(archive, Pages(archive, ids, usual=options.page, most=options.largest_page), ids)
+    history = History(archive, Pages(archive, ids, usual=options.page, most=options.max_page), ids)
     # XEP-0313#support, XEP-0059#support: where archives are, which is not at the server
     s.feature(MAM, f"{MAM}#extended", f"{MAM}#groupchat-field", rsm.NS, at=(Entity.ACCOUNT,))
     s.iq("get", AskForm, history.on_form, at=(At.OWN,))

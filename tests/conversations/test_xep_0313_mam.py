@@ -18,7 +18,7 @@ NURSE = "nurse@capulet.lit"
 @pytest.fixture
 async def server() -> AsyncIterator[Harness]:
     async with Harness(
-        "capulet.lit", "montague.lit", toml="[extensions.mam]\npage = 4\nlargest_page = 6\n"
+        "capulet.lit", "montague.lit", toml="[extensions.mam]\npage = 4\nmax_page = 6\n"
     ) as harness:
         yield harness
 
