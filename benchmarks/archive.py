@@ -1,12 +1,12 @@
-"""What the archive costs: `python -m benchmarks.archive [URL of a database that is emptied afterwards] [seconds per line]`.
+"""What appending to the archive costs: `python -m benchmarks.archive [URL] [seconds per line]`.
 
-Each line appends batches of N messages of one row or two, one batch after the other, over 1,000 accounts: CPU of this process and,
-where it is a PostgreSQL on this machine, of all its processes, in µs per row.
+Each line appends batches of N messages with two rows, one batch after the other, for 1,000 accounts, which are
+deleted in the end. It shows the CPU time of this process, and of all processes of PostgreSQL on this machine where the
+URL is that of one.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import tempfile
@@ -16,6 +16,8 @@ from itertools import cycle
 from pathlib import Path
 from statistics import quantiles
 from typing import Final
+
+import uvloop
 
 from benchmarks.corpus import Corpus
 from xmppd.jid import Jid
@@ -109,7 +111,7 @@ def main(arguments: Sequence[str]) -> None:
     url = next((argument for argument in arguments if ":" in argument), "")
     seconds = next((float(argument) for argument in arguments if ":" not in argument), 3.0)
     with tempfile.TemporaryDirectory(dir=".") as directory:  # not in memory, as /tmp may be
-        asyncio.run(run(url or "sqlite:bench.db", Path(directory), seconds))
+        uvloop.run(run(url or "sqlite:bench.db", Path(directory), seconds))
 
 
 if __name__ == "__main__":

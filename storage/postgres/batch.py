@@ -31,7 +31,7 @@ class Batch:
             self.owners,
             *_columns(self._rows, 6),
             self._stanzas,
-            *_columns(self._asked, 4),
+            *(_columns(self._asked, 4) if self._asked else (None,) * 4),
         )
 
     @property
@@ -92,4 +92,4 @@ class Batch:
 
 
 def _columns(rows: Sequence[tuple[int, ...]], number: int) -> list[Sequence[int]]:
-    return list(zip(*rows, strict=True)) if rows else [()] * number
+    return list(zip(*rows, strict=True)) or [()] * number

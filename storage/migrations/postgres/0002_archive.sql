@@ -49,7 +49,8 @@ CREATE FUNCTION archive_append(
     origins bigint[],       -- of each row; 0: none
     texts integer[],        -- of each row: the place of its stanza in stanzas, from 1
     stanzas bytea[],
-    asked_slots integer[],  -- of each message that may be a resend: its owner, origin, the id from which on, its text
+    asked_slots integer[],  -- of each message that may be a resend: its owner, origin, the id from which on, its text;
+                            -- NULL where there is none
     asked_origins bigint[],
     asked_since bigint[],
     asked_texts integer[],
@@ -84,7 +85,7 @@ BEGIN
             FROM unnest(owners, newest) AS t (o, n));
     END IF;
 
-    IF cardinality(asked_slots) > 0 THEN
+    IF asked_slots IS NOT NULL THEN
         earlier := ARRAY(
             SELECT coalesce(
                 (SELECT a.id FROM archive AS a WHERE a.owner = owners[s] AND a.id >= i AND a.origin = o
