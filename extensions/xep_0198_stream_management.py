@@ -149,11 +149,7 @@ class Leftovers:
     def _matters(self, stanza: Stanza, session: Session) -> bool:
         account = session.account
         if isinstance(stanza, Iq):
-            return (
-                stanza.type in ("get", "set")
-                and stanza.sender.local is not None
-                and stanza.sender != account.jid
-            )
+            return stanza.sender.local is not None and stanza.sender != account.jid
         return (
             isinstance(stanza, Message)
             and stanza.type in _KEPT_TYPES

@@ -266,6 +266,33 @@ async def test_held_presence_is_counted_when_it_is_sent(server: Harness) -> None
     assert client.error is None
 
 
+async def test_what_has_to_be_acknowledged_is_held_back_by_nobody(server: Harness) -> None:
+    client = await juliet(server)
+    romeo = await server.client(ROMEO, available=True)
+    await client.send("<inactive xmlns='urn:xmpp:csi:0'/>")
+    await romeo.send(f"<presence to='{BALCONY}'/>")
+    stored = "<active xmlns='http://jabber.org/protocol/chatstates'/><store xmlns='urn:xmpp:hints'/>"
+    await romeo.send(f"<message to='{BALCONY}' type='chat'>{stored}</message>")
+    client.expect(
+        f"<presence from='{ROMEO}' to='{BALCONY}'/>",
+        f"<message from='{ROMEO}' to='{BALCONY}' type='chat'>{stored}</message>",
+    )
+
+
+async def test_what_was_kept_comes_behind_what_was_held_back(server: Harness) -> None:
+    client = await server.client(BALCONY)
+    romeo = await server.client(ROMEO, available=True)
+    await client.enable()
+    await romeo.send(chat("kept", JULIET))
+    await client.send("<inactive xmlns='urn:xmpp:csi:0'/>")
+    await romeo.send(f"<presence to='{BALCONY}'/>")
+    await client.send("<presence/>")
+    assert [element.name for element in client.received if element.get("from") == ROMEO] == [
+        "presence",
+        "message",
+    ]
+
+
 async def test_a_pending_subscription_request_is_counted(server: Harness) -> None:
     """It is kept as bytes."""
     romeo = await server.client(ROMEO, available=True)

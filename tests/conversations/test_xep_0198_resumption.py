@@ -12,6 +12,8 @@ from xmppd.clock import stamp
 from xmppd.errors import StreamError
 from xmppd.jid import Jid
 from xmppd.sessions.asleep import Asleep
+from xmppd.storage.archive import Row
+from xmppd.storage.interfaces import StorageUnavailable
 from xmppd.stream.management import NS
 
 JULIET = "juliet@capulet.lit"
@@ -151,6 +153,9 @@ async def test_presence_carbons_and_roster_pushes_stay_and_the_client_counts_as_
 async def test_messages_that_come_late_say_when_they_were_sent(server: Harness) -> None:
     juliet, romeo = await couple(server)
     await romeo.send(chat("0"))
+    await romeo.send(
+        f"<message to='{BALCONY}' type='chat'><body>0</body><no-store xmlns='urn:xmpp:hints'/></message>"
+    )
     juliet.cut()
     await server.advance(60)
     await romeo.send(
@@ -160,9 +165,52 @@ async def test_messages_that_come_late_say_when_they_were_sent(server: Harness) 
     await server.advance(30)
     again = server.unbound(BALCONY)
     await again.resume(juliet, 0)
-    dated = [(element.text(), element.child("delay", "urn:xmpp:delay")) for element in again.received[:3]]
-    stamps = [delay.get("stamp") if delay is not None else None for _, delay in dated]
-    assert stamps == [stamp(server.clock.now() - ago) for ago in (90, 30, 30)]
+    delays = [element.child("delay", "urn:xmpp:delay") for element in again.received[:4]]
+    stamps = [delay.get("stamp") if delay is not None else None for delay in delays]
+    assert stamps == [stamp(server.clock.now() - ago) for ago in (90, 90, 30, 30)]
+
+
+async def test_who_is_back_may_stay(server: Harness) -> None:
+    juliet, romeo = await couple(server)
+    timers = pending(server)
+    juliet.cut()
+    again = server.unbound(BALCONY)
+    await again.resume(juliet, 0)
+    assert pending(server) == timers
+    await server.advance(10_000)
+    await romeo.send(chat("1"))
+    assert "message" in [element.name for element in again.received]
+
+
+def pending(server: Harness) -> int:
+    """How many timers run."""
+    return sum(timer.callback is not None for _, _, timer in server.clock._timers)
+
+
+async def test_what_is_acknowledged_by_resuming_is_settled(server: Harness) -> None:
+    juliet, romeo = await couple(server)
+    for number in range(3):
+        await romeo.send(chat(str(number)))
+    juliet.cut()
+    again = server.unbound(BALCONY)
+    await again.resume(juliet, 2)
+    again.expect(came("2"), R)
+    server.node.clients.resumption.end(again.session)
+    phone = await server.client(PHONE)
+    await phone.send("<presence/>")
+    bodies = [element.child("body") for element in phone.received if element.name == "message"]
+    assert [body.text() for body in bodies if body] == ["2"]
+
+
+async def test_presence_that_was_held_back_for_an_inactive_client_comes_too(server: Harness) -> None:
+    juliet, romeo = await couple(server)
+    await juliet.send("<inactive xmlns='urn:xmpp:csi:0'/>")
+    await romeo.send(f"<presence to='{BALCONY}'><show>away</show></presence>")
+    juliet.cut()
+    await romeo.send(f"<presence to='{BALCONY}'><show>dnd</show></presence>")
+    again = server.unbound(BALCONY)
+    await again.resume(juliet, 0)
+    again.expect(f"<presence from='{ROMEO}' to='{BALCONY}'><show>dnd</show></presence>", R)
 
 
 async def test_after_the_time_it_is_over_and_others_hear_of_it(server: Harness) -> None:
@@ -339,6 +387,7 @@ async def test_a_message_that_comes_while_it_resumes_comes_once_and_in_order() -
 @pytest.mark.parametrize("how", ["bind", "kick", "password", "delete", "shutdown"])
 async def test_a_session_that_sleeps_can_be_ended(server: Harness, how: str) -> None:
     juliet, _ = await couple(server)
+    timers = pending(server)
     juliet.cut()
     core = server.node.core
     if how == "bind":
@@ -356,7 +405,8 @@ async def test_a_session_that_sleeps_can_be_ended(server: Harness, how: str) -> 
     assert sleepers(server) == 0
     if how != "delete":
         assert (await server.unbound(BALCONY).resume(juliet, 0)).name == "failed"
-    await server.advance(1_000)  # its timer does nothing any more
+    assert pending(server) <= timers + 1, "cursors that are to be saved"
+    await server.advance(1_000)
 
 
 async def test_while_the_node_stops_nobody_falls_asleep(server: Harness) -> None:
@@ -422,6 +472,9 @@ async def test_a_message_that_must_not_be_stored_goes_to_another_device(server: 
     hint = "<no-store xmlns='urn:xmpp:hints'/>"
     await romeo.send(f"<message to='{BALCONY}' type='chat'><body>psst</body>{hint}</message>")
     at = stamp(server.clock.now())
+    await romeo.send(f"<message to='{JULIET}' type='chat'><body>for all</body>{hint}</message>")
+    await romeo.send(f"<message to='{BALCONY}' type='chat'>{STATE}</message>")
+    assert [element.name for element in phone.received] == ["message"], "the one for all"
     phone.received.clear()
     await server.advance(601)
     messages = [element for element in phone.received if element.name == "message"]
@@ -530,6 +583,56 @@ async def test_a_connection_that_is_lost_while_it_catches_up_is_resumed_again() 
         await third.resume(juliet, got)
         bodies = [element.child("body") for element in third.received if element.name == "message"]
         assert [int(body.text()) for body in bodies if body] == list(range(got, 30))
+
+
+async def test_who_takes_over_while_rows_are_read_gets_everything_and_the_other_nothing_more() -> None:
+    async with Harness(toml="[limits]\nsm_queue_stanzas = 10\nsm_queue_bytes = 16384") as server:
+        juliet, romeo = await couple(server)
+        juliet.cut()
+        for number in range(30):
+            await romeo.send(chat(str(number)))
+        gate = asyncio.Event()
+        owed = server.stores.archive.owed
+
+        async def slow(owner: int, *, after: int, limit: int) -> tuple[list[Row], int]:
+            await gate.wait()
+            return await owed(owner, after=after, limit=limit)
+
+        server.stores.archive.owed = slow  # type: ignore[method-assign]
+        second, third = server.unbound(BALCONY), server.unbound(BALCONY)
+        await second.resume_nowait(juliet.sm_id, 0)
+        await server.pass_by()
+        got = len(second.received)
+        await third.resume_nowait(juliet.sm_id, got)
+        gate.set()
+        await server.settle()
+        server.stores.archive.owed = owed  # type: ignore[method-assign]
+        bodies = [element.child("body") for element in third.received if element.name == "message"]
+        assert [int(body.text()) for body in bodies if body] == list(range(got, 30))
+        assert len(second.received) == got
+        assert second.missed == []
+
+
+async def test_a_storage_that_fails_while_it_catches_up_costs_the_connection_only() -> None:
+    async with Harness(toml="[limits]\nsm_queue_stanzas = 10\nsm_queue_bytes = 16384") as server:
+        juliet, romeo = await couple(server)
+        juliet.cut()
+        for number in range(30):
+            await romeo.send(chat(str(number)))
+        owed = server.stores.archive.owed
+
+        async def fail(owner: int, *, after: int, limit: int) -> tuple[list[Row], int]:
+            raise StorageUnavailable("for once")
+
+        server.stores.archive.owed = fail  # type: ignore[method-assign]
+        second = server.unbound(BALCONY)
+        await second.resume(juliet, 0)
+        assert second.error is not None
+        assert second.error.condition == "internal-server-error"
+        server.stores.archive.owed = owed  # type: ignore[method-assign]
+        third = server.unbound(BALCONY)
+        await third.resume(juliet, len(second.received))
+        assert len([*second.received, *third.received]) == 30 + 1  # <r/>
 
 
 async def test_too_much_that_is_in_no_archive_ends_the_sleep() -> None:
