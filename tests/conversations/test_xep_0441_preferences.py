@@ -200,3 +200,14 @@ async def test_preferences_are_there_after_the_account_left_the_memory(server: H
         await client.send(f"<message to='{JULIET}' type='chat'><body>{sender}</body></message>")
     juliet = await server.client(f"{JULIET}/balcony")
     assert (await ask(juliet)).bodies == [f"{ROMEO}/orchard"]
+
+
+async def test_all_nodes_obey() -> None:
+    async with Harness("capulet.lit", "montague.lit", nodes=2) as server:
+        juliet = await server.client(f"{JULIET}/balcony", node=0, available=True)
+        romeo = await server.client(f"{ROMEO}/orchard", node=1, available=True)
+        for default, body in (("always", "0"), ("never", "1"), ("always", "2")):
+            await want(juliet, default)
+            await romeo.send(f"<message to='{JULIET}' type='chat'><body>{body}</body></message>")
+            juliet.received.clear()
+        assert (await ask(juliet)).bodies == ["0", "2"]
