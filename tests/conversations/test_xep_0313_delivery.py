@@ -143,6 +143,47 @@ async def test_a_connection_that_is_lost_over_a_page_settles_nothing(server: Har
     assert await delivered(phone) == ["0", "1"]
 
 
+async def interrupted(server: Harness) -> Client:
+    """Juliet's client, which acknowledges, and lost its connection over a page of three messages that waited."""
+    await waiting(server, "0", "1", "2")
+    juliet = await server.client(f"{JULIET}/balcony")
+    await juliet.enable()
+    juliet.stop_reading()
+    juliet.send_nowait(f"<iq type='set' id='1'>{query()}</iq>")
+    await server.pass_by()
+    assert [stanza.name for stanza in juliet.received if stanza.ns == "jabber:client"] == ["message"] * 3
+    juliet.cut()
+    await server.settle()
+    return juliet
+
+
+async def test_who_goes_on_with_a_lost_connection_hears_that_the_page_was_not_finished(
+    server: Harness,
+) -> None:
+    juliet = await interrupted(server)
+    again = server.unbound(f"{JULIET}/balcony")
+    await again.resume(juliet, 1)
+    assert [stanza.name for stanza in again.received] == ["message", "message", "iq", "r"]
+    [_, _, answer, _] = again.received
+    again.received.clear()
+    error = answer.child("error")
+    assert error is not None
+    assert error.attrs["type"] == "wait"
+    assert (await ask(again)).bodies == ["0", "1", "2"]
+    assert await delivered(again) == []
+
+
+async def test_a_page_that_nobody_acknowledged_is_nobody_elses(server: Harness) -> None:
+    await interrupted(server)
+    await server.advance(3_600)
+    phone = await server.client(f"{JULIET}/phone")
+    await phone.send("<presence/>")
+    assert all(stanza.child("result", "urn:xmpp:mam:2") is None for stanza in phone.received)
+    assert sum(stanza.name == "message" for stanza in phone.received) == 3
+    phone.received.clear()
+    assert (await ask(phone)).bodies == ["0", "1", "2"]
+
+
 # Large pages
 
 
