@@ -128,7 +128,9 @@ async def build(
     archiver = Archiver(stores.archive, tasks, limit=limits.archive_queue)
     cursors = Cursors(stores.cursors, clock, tasks, days=limits.offline_days, limit=limits.offline_messages)
     stanza_ids = StanzaIds(await stores.secrets.get("stanza-ids"))
-    delivery = Delivery(stores.archive, cursors, accounts, directory, router, stanza_ids, clock, tasks, facts)
+    delivery = Delivery(
+        stores.archive, archiver, cursors, accounts, directory, router, stanza_ids, clock, tasks, facts
+    )
     disco.feature("msgoffline", Entity.SERVER)  # XEP-0160#disco
     disco.feature(ns.STANZA_ID, Entity.SERVER, Entity.ACCOUNT)  # XEP-0359#disco
     messages = Messages(

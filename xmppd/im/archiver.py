@@ -6,6 +6,7 @@ behind other messages of its sender rides in the batch without rows.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -33,6 +34,8 @@ class Archiver:
         self._limit = limit
         self._waiting: deque[tuple[NewMessage | None, Committed, Ticket]] = deque()
         self._working = False
+        self._committing = False
+        self._listening: list[asyncio.Future[None]] = []
         self.failures = 0
 
     def add(self, message: NewMessage | None, committed: Committed) -> Ticket:
@@ -52,6 +55,15 @@ class Archiver:
             self._working = True
             self._tasks.start("archive", self._work())
         return ticket
+
+    async def heard(self) -> None:
+        """Wait until all that may be in the archive by now has been told of: what is being committed can be read there
+        before its ``committed`` was called.
+        """
+        if self._committing:
+            told = asyncio.get_running_loop().create_future()
+            self._listening.append(told)
+            await told
 
     async def _work(self) -> None:
         try:
@@ -73,6 +85,19 @@ class Archiver:
                     break
                 messages.append(message)
             batch.append(waiting.popleft())
+        self._committing = True
+        try:
+            await self._commit(batch, messages)
+        finally:
+            self._committing = False
+            listening, self._listening = self._listening, []
+            for told in listening:
+                if not told.done():
+                    told.set_result(None)
+
+    async def _commit(
+        self, batch: list[tuple[NewMessage | None, Committed, Ticket]], messages: list[NewMessage]
+    ) -> None:
         try:
             places = iter(await self._store.append(messages) if messages else ())
         except Exception as err:

@@ -20,6 +20,7 @@ from typing import Final
 
 from xmppd import ns
 from xmppd.clock import Clock, stamp
+from xmppd.im.archiver import Archiver
 from xmppd.im.cursors import Cursors
 from xmppd.im.mailbox import Mailbox
 from xmppd.im.stanza_ids import StanzaIds
@@ -86,6 +87,7 @@ class Delivery:
     def __init__(
         self,
         archive: ArchiveStore,
+        archiver: Archiver,
         cursors: Cursors,
         accounts: Accounts,
         directory: Directory,
@@ -96,6 +98,7 @@ class Delivery:
         facts: Facts,
     ) -> None:
         self._archive = archive
+        self._archiver = archiver
         self._cursors = cursors
         self._accounts = accounts
         self._directory = directory
@@ -316,6 +319,8 @@ class Delivery:
                 known = line.newest
                 after = max(box.seen, self._cursors.oldest())
                 rows, newest = await self._archive.owed(box.owner, after=after, limit=_PAGE)
+                if rows and rows[-1].id > box.newest:
+                    await self._archiver.heard()  # else what is not stored would come behind what is newer
                 for chunk in _chunks(rows):
                     if line.back:
                         break
