@@ -24,6 +24,7 @@ from xmppd.storage.postgres.preferences import PostgresPreferences
 from xmppd.storage.postgres.private import PostgresPrivate
 from xmppd.storage.postgres.rosters import PostgresRosters
 from xmppd.storage.postgres.secrets import PostgresSecrets
+from xmppd.storage.postgres.tables import PostgresTables
 from xmppd.storage.postgres.vcards import PostgresVcards
 from xmppd.storage.sqlite.accounts import SqliteAccounts
 from xmppd.storage.sqlite.archive import SqliteArchive, SqliteCursors
@@ -34,7 +35,9 @@ from xmppd.storage.sqlite.preferences import SqlitePreferences
 from xmppd.storage.sqlite.private import SqlitePrivate
 from xmppd.storage.sqlite.rosters import SqliteRosters
 from xmppd.storage.sqlite.secrets import SqliteSecrets
+from xmppd.storage.sqlite.tables import SqliteTables
 from xmppd.storage.sqlite.vcards import SqliteVcards
+from xmppd.storage.tables import Tables
 from xmppd.storage.url import FORM, PostgresUrl, is_postgres, parse_postgres
 
 FORMS = f"'sqlite:///absolute/path', 'sqlite:path' (relative to the configuration file), 'sqlite::memory:', '{FORM}'"
@@ -77,6 +80,16 @@ async def open_stores(
         )
         return await postgres_stores(database)
     return sqlite_stores(await Database.open(sqlite_path(url, base)), clock=clock)
+
+
+async def open_tables(url: str, base: Path) -> Tables:
+    """The storage that ``url`` names as its tables, to move all of them; raises as ``open_stores`` does."""
+    if is_postgres(url):
+        # Counting and reading a whole archive takes as long as it needs.
+        return PostgresTables(
+            await PostgresDatabase.open(postgres_url(url), connections=2, statement_seconds=0)
+        )
+    return SqliteTables(await Database.open(sqlite_path(url, base)))
 
 
 async def plan_storage(url: str, base: Path) -> Plan:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from xmppd import __version__
 from xmppd.errors import UserError
 from xmppd.storage.migrations import Migration
+from xmppd.storage.tables import COPYING
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ def decide(
         raise UserError(
             f"the database {name} belongs to another program (its tables: {', '.join(sorted(tables)[:5])}); "
             "name another one in [storage] url"
+        )
+    if COPYING in meta:
+        raise UserError(
+            f"the database {name} holds a copy that was not finished: remove it, and run `xmppd db copy` again"
         )
     version, compatible = int(str(meta["schema"])), int(str(meta["compatible"]))
     if compatible > len(known):

@@ -12,7 +12,8 @@ from xmppd.storage.postgres.database import Database
 _LOAD: Final = """
 SELECT upto, above,
     (SELECT count(*) FROM (
-        SELECT FROM archive WHERE owner = $1 AND id > greatest(upto, $2::bigint - 1) AND kind & 1 = 1 AND id <> ALL(above)
+        SELECT FROM archive
+        WHERE owner = $1 AND id > greatest(upto, $2::bigint - 1) AND kind & 1 = 1 AND id <> ALL(above)
         LIMIT $3) AS waiting),
     greatest(
         0,

@@ -86,6 +86,11 @@ class Database:
                 raise
         return database
 
+    @property
+    def name(self) -> str:
+        """The database for people."""
+        return self._name
+
     def write(self, work: Work[T]) -> asyncio.Future[T]:
         """Run ``work`` in a transaction; the result once it is durable. If it raises, nothing of it has happened."""
         return self._writer.submit(work)

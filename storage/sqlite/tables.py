@@ -1,0 +1,85 @@
+"""The tables as they are, for whoever moves all of them (storage/copy.py)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from xmppd.storage.rows import array
+from xmppd.storage.sqlite.database import Database
+from xmppd.storage.tables import COPYING, Kind, Table, Tables, Value, Values
+
+
+class SqliteTables(Tables):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def name(self) -> str:
+        return self._database.name
+
+    # Names of tables and columns come from the list in storage/tables.py.
+
+    async def count(self, table: Table) -> int:
+        sql = f"SELECT count(*) FROM {table.name}"  # noqa: S608
+        return await self._database.read(lambda connection: int(connection.execute(sql).fetchone()[0]))
+
+    async def read(self, table: Table, after: Values | None, limit: int) -> list[Values]:
+        keys = ", ".join(table.names[: table.key])
+        where = "" if after is None else f"WHERE ({keys}) > ({', '.join('?' * table.key)})"
+        sql = f"SELECT {', '.join(table.names)} FROM {table.name} {where} ORDER BY {keys} LIMIT ?"  # noqa: S608
+        kinds = [kind for _, kind in table.columns]
+
+        def work(connection: sqlite3.Connection) -> list[Values]:
+            return [
+                tuple(map(_plain, row, kinds)) for row in connection.execute(sql, (*(after or ()), limit))
+            ]
+
+        return await self._database.read(work)
+
+    async def write(self, table: Table, rows: Sequence[Values]) -> None:
+        marks = ", ".join("?" * len(table.columns))
+        sql = f"INSERT INTO {table.name} ({', '.join(table.names)}) VALUES ({marks})"  # noqa: S608
+        stored = [tuple(map(_stored, row)) for row in rows]
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(sql, stored)
+
+        await self._database.write(work)
+
+    async def last_account(self) -> int:
+        sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'accounts'"
+        return await self._database.read(lambda connection: int(connection.execute(sql).fetchone()[0]))
+
+    async def begin(self) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, 1)", (COPYING,))
+
+        await self._database.write(work)
+
+    async def finish(self, last_account: int) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM sqlite_sequence WHERE name = 'accounts'")
+            connection.execute(
+                "INSERT INTO sqlite_sequence (name, seq) VALUES ('accounts', ?)", (last_account,)
+            )
+            connection.execute("DELETE FROM meta WHERE name = ?", (COPYING,))
+
+        await self._database.write(work)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+def _plain(value: Any, kind: Kind) -> Value:
+    if kind == "bool":
+        return bool(value)
+    if kind == "ids":
+        return tuple(sorted(json.loads(value)))
+    return value  # type: ignore[no-any-return]
+
+
+def _stored(value: Value) -> Value:
+    return array(value) if isinstance(value, tuple) else value
