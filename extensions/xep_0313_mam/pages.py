@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -73,32 +73,32 @@ class Pages:
             bounds.above(filter.start - 1)
         if filter.end is not None:
             bounds.below(filter.end + 1)
-        named = set[int]()  # rows that have to be there
+        places = set[int]()
         if filter.after is not None:
-            named.add(bounds.above(self._row(owner, filter.after)))
+            places.add(bounds.above(self._row(owner, filter.after)))
         if filter.before is not None:
-            named.add(bounds.below(self._row(owner, filter.before)))
+            places.add(bounds.below(self._row(owner, filter.before)))
         ids = None if filter.ids is None else self._rows(owner, filter.ids)
-        named.update(ids or ())
         peer = None if filter.peer is None else peer_key(filter.peer)
         whole = storage.Query(after=bounds.after, before=bounds.before, peer=peer, ids=ids)
 
         backwards = paging.before is not None
         anchor: int | None = None  # where the page before this one ended
         if paging.after is not None:
-            named.add(anchor := bounds.above(self._row(owner, paging.after)))
+            places.add(anchor := bounds.above(self._row(owner, paging.after)))
         if paging.before:
-            named.add(anchor := bounds.below(self._row(owner, paging.before)))
+            places.add(anchor := bounds.below(self._row(owner, paging.before)))
         limit = paging.limit(self._usual, self._most)
-        if not limit:
-            await self._check(owner, named)
-            return await self._count(owner, whole, filter)
-        if anchor is not None and anchor == (bounds.before if backwards else bounds.after):
-            named.discard(anchor)  # it is read with the page
+        if limit and anchor is not None and anchor == (bounds.before if backwards else bounds.after):
+            places.discard(anchor)  # it is read with the page
         else:
             anchor = None
-        if named:
-            await self._check(owner, named)
+        for place in places:
+            await self._check_place(owner, place)
+        if ids is not None:
+            await self._check(owner, ids)
+        if not limit:
+            return await self._count(owner, whole, filter)
 
         matches = None if filter.peer is None else _with(filter.peer)
         wanted = replace(whole, after=bounds.after, before=bounds.before)
@@ -129,19 +129,24 @@ class Pages:
             raise StanzaError("policy-violation", f"a query names at most {self._most} ids")
         return tuple(self._row(owner, name) for name in names)
 
-    async def _check(self, owner: int, ids: Iterable[int]) -> None:
-        """XEP-0313#query-limit-id, XEP-0313#query-paging-request: what is named has to be there."""
-        missing = set(ids)
-        left = sorted(missing)
-        while left:
-            some, left = tuple(left[:_STEP]), left[_STEP:]
+    async def _check(self, owner: int, ids: Sequence[int]) -> None:
+        """XEP-0313#query-limit-id: what is asked for has to be there."""
+        for start in range(0, len(ids), _STEP):
+            some = tuple(ids[start : start + _STEP])
             found = await self._archive.read(owner, storage.Query(ids=some), limit=len(some))
-            missing.difference_update(row.id for row in found)
-        for id in missing:
-            # Hidden rows are no results, but clients got them, and ask for what came behind them.
-            owed, _ = await self._archive.owed(owner, after=id - 1, limit=1)
-            if not owed or owed[0].id != id:
+            if len(found) < len(some):
                 raise _not_found()
+
+    async def _check_place(self, owner: int, id: int) -> None:
+        """XEP-0313#query-limit-id, XEP-0313#query-paging-request: beside which page is asked for has to be there.
+
+        Or nothing else may be missing there: clients also know messages that are no part of the history, and may be
+        forgotten by now. They ask for what came behind, and miss nothing if the history begins before it.
+        """
+        beginning = await self._archive.read(owner, storage.Query(before=id + 1), limit=1)
+        owed, newest = await self._archive.owed(owner, after=id - 1, limit=1)
+        if newest < id or not (beginning or (owed and owed[0].id == id)):
+            raise _not_found()
 
     # What is read
 
@@ -182,7 +187,7 @@ class Pages:
                 if batch and batch[0].id == anchor:
                     batch = batch[1:]
                 else:
-                    await self._check(owner, (anchor,))
+                    await self._check_place(owner, anchor)
                 anchor = None
             seen += len(batch)
             for row in batch:

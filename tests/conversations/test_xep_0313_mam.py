@@ -320,13 +320,32 @@ async def test_a_page_beside_an_id_that_is_not_there_is_not_found(
 async def test_a_client_asks_for_what_came_behind_a_message_that_is_no_history(
     server: Harness, juliet: Client
 ) -> None:
-    """It was delivered with an id like all others."""
+    """It was delivered with an id like all others, and may be forgotten by now."""
+    hidden = Kind.OWED | Kind.HIDDEN
+    [first] = await archive(server, JULIET, *said("hidden"), kind=hidden)
     await archive(server, JULIET, *said("0"))
-    [hidden] = await archive(server, JULIET, *said("hidden"), kind=Kind.OWED | Kind.HIDDEN)
+    [middle] = await archive(server, JULIET, *said("hidden"), kind=hidden)
+    forgotten = server.node.core.stanza_ids.text(
+        await server.account(JULIET), int(server.clock.now() * 1e6) - 9
+    )
     await archive(server, JULIET, *said("1"))
-    assert (await ask(juliet, f"<after>{hidden}</after>")).bodies == ["1"]
-    assert (await ask(juliet, f"<before>{hidden}</before>")).bodies == ["0"]
-    assert (await ask(juliet, after_id=hidden)).bodies == ["1"]
+    [last] = await archive(server, JULIET, *said("hidden"), kind=hidden)
+    assert (await ask(juliet, f"<after>{first}</after>")).bodies == ["0", "1"]
+    for name in (middle, forgotten):
+        assert (await ask(juliet, f"<after>{name}</after>")).bodies == ["1"]
+        assert (await ask(juliet, f"<before>{name}</before>")).bodies == ["0"]
+        assert (await ask(juliet, after_id=name)).bodies == ["1"]
+        await refused(juliet, query(ids=[name]), "cancel", "item-not-found", "*")
+    assert (await ask(juliet, f"<after>{last}</after>")).bodies == []
+    # Before and behind this one there may have been others that were erased.
+    erased = server.node.core.stanza_ids.text(await server.account(JULIET), 12)
+    await refused(juliet, query(f"<after>{erased}</after>"), "cancel", "item-not-found", "*")
+
+
+async def test_an_id_that_an_older_backup_does_not_have_is_not_found(server: Harness, juliet: Client) -> None:
+    await archive(server, JULIET, *said("0"))
+    lost = server.node.core.stanza_ids.text(await server.account(JULIET), int(server.clock.now() * 1e6) + 1)
+    await refused(juliet, query(f"<after>{lost}</after>"), "cancel", "item-not-found", "*")
 
 
 # What is wrong
