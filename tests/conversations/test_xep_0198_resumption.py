@@ -480,6 +480,7 @@ async def test_a_message_that_must_not_be_stored_goes_to_another_device(server: 
     messages = [element for element in phone.received if element.name == "message"]
     phone.received = messages
     phone.expect(came("psst", more=f"{hint}<delay xmlns='urn:xmpp:delay' from='capulet.lit' stamp='{at}'/>"))
+    phone.expect_nothing()
 
 
 async def test_one_that_others_have_already_does_not(server: Harness) -> None:
@@ -591,11 +592,12 @@ async def test_who_takes_over_while_rows_are_read_gets_everything_and_the_other_
         juliet.cut()
         for number in range(30):
             await romeo.send(chat(str(number)))
-        gate = asyncio.Event()
+        gates: list[asyncio.Event] = []
         owed = server.stores.archive.owed
 
         async def slow(owner: int, *, after: int, limit: int) -> tuple[list[Row], int]:
-            await gate.wait()
+            gates.append(asyncio.Event())
+            await gates[-1].wait()
             return await owed(owner, after=after, limit=limit)
 
         server.stores.archive.owed = slow  # type: ignore[method-assign]
@@ -604,7 +606,10 @@ async def test_who_takes_over_while_rows_are_read_gets_everything_and_the_other_
         await server.pass_by()
         got = len(second.received)
         await third.resume_nowait(juliet.sm_id, got)
-        gate.set()
+        await server.pass_by()
+        for gate in gates:
+            gate.set()
+            await server.pass_by()
         await server.settle()
         server.stores.archive.owed = owed  # type: ignore[method-assign]
         bodies = [element.child("body") for element in third.received if element.name == "message"]
