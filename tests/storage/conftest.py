@@ -18,15 +18,19 @@ from xmppd.storage.interfaces import Stores
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """An engine with an empty database of its own."""
-    return ENGINES[request.param](tmp_path)
+    engine = ENGINES[request.param](tmp_path)
+    yield engine
+    engine.give_back()
 
 
 @pytest.fixture(params=DURABLE)
-def durable(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+def durable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """An engine whose data are there again when it is opened again."""
-    return DURABLE[request.param](tmp_path)
+    engine = DURABLE[request.param](tmp_path)
+    yield engine
+    engine.give_back()
 
 
 @pytest_asyncio.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from tests.support.postgres import fresh_database
+from tests.support.postgres import fresh_database, give_back
 from xmppd.jid import Jid
 from xmppd.storage.interfaces import RosterChange, RosterItem, Stores
 from xmppd.storage.open import open_stores
@@ -18,8 +18,11 @@ class Engine(Protocol):
 
     async def open(self) -> Stores: ...
 
+    def give_back(self) -> None:
+        """Whoever made it needs it no more."""
 
-class SqliteFile:
+
+class SqliteFile(Engine):
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
@@ -27,7 +30,7 @@ class SqliteFile:
         return await open_stores("sqlite:data/xmppd.db", self._directory)
 
 
-class SqliteMemory:
+class SqliteMemory(Engine):
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
@@ -35,8 +38,8 @@ class SqliteMemory:
         return await open_stores("sqlite::memory:", self._directory)
 
 
-class PostgresServer:
-    """Databases of their own on the server that the whole run shares."""
+class PostgresServer(Engine):
+    """A database of its own on the server that the whole run shares."""
 
     def __init__(self, directory: Path) -> None:
         self._url: str | None = None
@@ -45,6 +48,10 @@ class PostgresServer:
         if self._url is None:
             self._url = await fresh_database()
         return await open_stores(self._url, Path("/"))
+
+    def give_back(self) -> None:
+        if self._url is not None:
+            give_back(self._url)
 
 
 DURABLE: dict[str, type[Engine]] = {"file": SqliteFile, "postgres": PostgresServer}
