@@ -72,7 +72,7 @@ def postgres_processes() -> list[int]:
 async def measure(
     stores: Stores, size: int, source: Iterator[NewMessage], seconds: float, database: bool
 ) -> None:
-    latencies = []
+    latencies: list[float] = []
     start = time.perf_counter() + WARM_UP
     rows = 0
     cpu = server = 0.0
