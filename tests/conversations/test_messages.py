@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.support.harness import Harness
-from xmppd.storage.interfaces import StorageUnavailable
 
 
 async def test_message_to_a_full_jid_reaches_that_resource() -> None:
@@ -53,26 +50,3 @@ async def test_nobody_speaks_of_delays_in_the_name_of_the_server() -> None:
             romeo.expect(
                 f"<{stanza} from='{juliet.jid}' to='{romeo.jid}'>{foreign}<x xmlns='urn:x'/></{stanza}>"
             )
-
-
-@pytest.mark.parametrize("step", ["load", "discard"])
-async def test_what_is_kept_is_given_when_a_storage_that_failed_is_back(
-    step: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not only when she logs in again; but what she has and what cannot be forgotten is not given twice."""
-    async with Harness("capulet.lit") as server:
-        await server.account("juliet@capulet.lit")
-        romeo = await server.client("romeo@capulet.lit/orchard")
-        for number in range(30):
-            await romeo.send(f"<message to='juliet@capulet.lit' type='chat'><body>{number}</body></message>")
-        juliet = await server.client("juliet@capulet.lit/balcony")
-
-        async def broken(*_: object, **__: object) -> None:
-            raise StorageUnavailable("the disk is gone")
-
-        with monkeypatch.context() as patched:
-            patched.setattr(server.stores.offline, step, broken)
-            await juliet.send("<presence/>")
-        await server.advance(30)
-        bodies = [body.text() for got in juliet.received for body in got.each("body")]
-        assert bodies == [str(number) for number in range(30 if step == "load" else 25)]

@@ -225,16 +225,22 @@ async def test_reading_is_paused_while_too_much_waits() -> None:
         await server.account("paris@capulet.lit")
         juliet = await server.client(f"{JULIET}/balcony")
         nurse = await server.client("nurse@capulet.lit/kitchen")
+        await juliet.send("<message to='paris@capulet.lit' type='headline'/>")  # so that the account is in memory
         store.hold("append")
         juliet.send_nowait("<message to='paris@capulet.lit'><body>0</body></message>")
-        juliet.send_nowait("".join(f"<message to='{nurse.jid}' id='{number}'/>" for number in range(40)))
+        juliet.send_nowait("".join(f"<message to='{nurse.jid}' id='{number}'/>" for number in range(150)))
+        await server.pass_by()
+        assert juliet.reading == "not asked to pause", "they are on their way behind what is stored"
+        juliet.send_nowait(
+            "".join(f"<message to='{nurse.jid}' id='{number}'/>" for number in range(150, 170))
+        )
         await server.pass_by()
         assert juliet.reading == "paused"
         nurse.expect_nothing()
         store.let_go()
         await server.settle()
         assert juliet.reading == "going on"
-        assert [each.get("id") for each in nurse.received] == [str(number) for number in range(40)]
+        assert [each.get("id") for each in nurse.received] == [str(number) for number in range(170)]
 
 
 # ---- kicking

@@ -328,6 +328,7 @@ class Delivery:
                     if not _can_take(line.taker):
                         taker = _taker(account, line.gone)
                         if taker is None:
+                            await self._give_named(line, account)
                             return
                         line.taker = taker
                     if not await self._give(chunk, line, account, box):
@@ -401,6 +402,23 @@ class Delivery:
         else:
             box.lost(unsure)
         return drained
+
+    async def _give_named(self, line: _Line, account: Account) -> None:
+        """Nobody takes what is for all. What came for one resource alone, and stood in line, goes to that one
+        (RFC 6121#8.5.3.1); what there is beyond a page stays owed.
+        """
+        named_rows = [row for row, name in line.live.items() if name in account.resources]
+        if not named_rows:
+            return
+        rows, _ = await self._archive.owed(account.id, after=min(named_rows) - 1, limit=_PAGE)
+        for row in rows:
+            named = account.resources.get(line.live.get(row.id) or "")
+            if isinstance(named, Session) and not line.box.is_done(row.id):
+                named.write(self._data(row, account, delayed=False), row.id)
+                if named.acknowledges:
+                    line.box.give(row.id, 1)
+                else:
+                    line.box.settle(row.id)
 
     def _data(self, row: Row, account: Account, *, delayed: bool) -> bytes:
         """The stanza in ``row`` as the account's client gets it."""
