@@ -135,8 +135,12 @@ class Session:
     def deliver(self, stanza: Stanza) -> None:
         """Send ``stanza`` to the client, or hold it while the client is inactive."""
         gate = self.gate
-        if gate is None or not self._held_by(gate, stanza):
-            self.send_now(stanza)
+        if gate is not None and self._held_by(gate, stanza):
+            return
+        if self.sm is None:
+            self.link.write(stanza.wire())
+        else:
+            self._send_counted(stanza.wire(), stanza.row, self.sm)
 
     def _held_by(self, gate: Gate, stanza: Stanza) -> bool:
         if stanza.row:
