@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from xmppd.storage.interfaces import StorageUnavailable, Stores
 from xmppd.storage.open import open_stores
 
 ROMEO = peer_key(Jid.parse("romeo@montague.example"))
+APPEND = "SELECT archive_append($1, $2, 0, 0, $3, '{1}', '{0}', '{4}', '{0}', '{0}', '{1}', $4, NULL, NULL, NULL, NULL)"
 MARK = random.Random(1).randbytes(20)  # cannot be compressed: it is seen on the wire
 
 
@@ -109,6 +111,25 @@ async def test_a_connection_cut_around_commit(
     assert placed_next.places[0].prev == newest[other]
 
 
+async def test_what_others_wrote_meanwhile_is_not_taken_for_its_own(
+    stores: Stores, proxy: Proxy, url: str, owner: int
+) -> None:
+    """The batch waits for the owner's lock, which another writer has, and loses its answer."""
+    connection = await asyncpg.connect(url)
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(-$1::bigint)", owner)
+        proxy.cut_at(MARK, answered=True)
+        task = asyncio.create_task(stores.archive.append([message(owner, MARK)]))
+        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            pass
+        await connection.execute(APPEND, uuid.uuid4(), 1, [owner], [b"\0other"])
+    await connection.close()
+    ((place,), _) = (await task)[0]
+    rows = await stores.archive.read(owner, Query(), limit=10)
+    assert [row.stanza for row in rows] == [b"other", MARK]
+    assert place == Place(rows[1].id, rows[0].id)
+
+
 async def test_a_server_that_stays_away_after_commit(stores: Stores, proxy: Proxy, owner: int) -> None:
     """Nobody can know, and the error says so. It is there, and the next one knows."""
     proxy.cut_at(MARK, answered=True, refuse=True)
@@ -135,13 +156,7 @@ async def test_a_batch_that_reaches_the_server_too_late_is_refused(
     connection = await asyncpg.connect(url)
     lost = await connection.fetchval("SELECT writer FROM writers WHERE number = -1")
     with pytest.raises(asyncpg.PostgresConnectionError, match="was given up"):
-        await connection.execute(
-            "SELECT archive_append($1, 2, 0, 0, $2, '{1}', '{0}', '{4}', '{0}', '{0}', '{1}', $3,"
-            " NULL, NULL, NULL, NULL)",
-            lost,
-            [owner],
-            [b"\0late"],
-        )
+        await connection.execute(APPEND, lost, 2, [owner], [b"\0late"])
     await connection.close()
     assert await texts(stores, owner) == [b"next"]
 
