@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from xmppd import __version__
-from xmppd.cli import check, init, pipeline, serve, user
+from xmppd.cli import check, db, init, pipeline, serve, user
 from xmppd.cli.run import ConfigFile, Json, Run, UsageError, describe, to_json
 from xmppd.errors import UserError
 
@@ -39,6 +39,7 @@ def build() -> typer.Typer:
     app.command("pipeline")(pipeline.pipeline)
     app.command("version")(version)
     app.add_typer(user.build(), name="user")
+    app.add_typer(db.build(), name="db")
     return app
 
 
@@ -53,7 +54,7 @@ def _start(
         raise typer.Exit
     if context.invoked_subcommand is None:
         raise UsageError(
-            "a command is missing: serve, init, user, check, pipeline or version. See `xmppd --help`."
+            "a command is missing: serve, init, user, db, check, pipeline or version. See `xmppd --help`."
         )
     Run.before_command(context, config, json)
 

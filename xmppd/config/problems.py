@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from xmppd.errors import ConfigError
 
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
+# What may be one in a URL, also in one that is not well formed: up to the last @, and in the query.
+_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*:)\S*(?=@)|([?&](?:ssl)?password=)[^&\s]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def show(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        text = quoted(_PASSWORD.sub(r"\1***@", value))
+        text = quoted(_PASSWORD.sub(r"\1\2***", value))
     elif isinstance(value, list):
         text = "[" + ", ".join(show(item) for item in value) + "]"
     elif isinstance(value, dict):

@@ -119,6 +119,8 @@ def test_what_is_absent_is_off_or_the_default() -> None:
         ("sqlite:chat.db", "sqlite:///srv/chat/chat.db"),
         ("sqlite:../chat.db", "sqlite:///srv/chat/../chat.db"),
         ("sqlite::memory:", "sqlite::memory:"),
+        ("postgresql://x:secret@h:1/d", "postgresql://x:secret@h:1/d"),
+        ("postgres:///d?host=/run/postgresql", "postgres:///d?host=/run/postgresql"),
     ],
 )
 def test_storage_urls(url: str, expected: str) -> None:
@@ -213,9 +215,12 @@ WRONG_VALUES = {
     "domains = ['a.b']\n[storage]\nurl = 'sqlite:'": "it names no file",
     "domains = ['a.b']\n[storage]\nurl = 'sqlite:data/'": "it names no file",
     "domains = ['a.b']\n[storage]\nurl = 'sqlite://chat.db'": "SQLite has none",
-    "domains = ['a.b']\n[storage]\nurl = 'postgresql://x:secret@h/d'": (
-        'url = "postgresql://x:***@h/d": postgresql:// comes with a later version'
+    "domains = ['a.b']\n[storage]\nurl = 'postgresql://x:secret@h:x/d'": (
+        'url = "postgresql://x:***@h:x/d": the port is no number from 1 to 65535'
     ),
+    "domains = ['a.b']\n[storage]\nurl = 'postgresql://x:sec@ret:secret@h/d'": '"postgresql://x:***@h/d": more than one @',
+    "domains = ['a.b']\n[storage]\nurl = 'postgres://h/d?password=secret&x=y'": '"postgres://h/d?password=***&x=y": unknown',
+    "domains = ['a.b']\n[storage]\nconnections = 0": "connections = 0: out of range; allowed: a whole number from 1 to 1000",
     "domains = ['a.b']\n[cluster]\nredis = 'localhost'": 'allowed: "redis://host:port/0"',
     "domains = ['a.b']\n[log]\nlevel = 'inf'": 'log.level = "inf": "inf" is unknown; did you mean info?',
     "domains = ['a.b']\n[log]\nlevel = ['info']": 'log.level = ["info"]: ',

@@ -1,0 +1,103 @@
+"""`xmppd db`: the database of a server: which schema it has, bringing it up to date, moving it to another engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from xmppd.cli.copying import copy_storage
+from xmppd.cli.run import ConfigFile, Json, Run
+from xmppd.config import Config
+from xmppd.errors import UserError
+from xmppd.lock import DataLock
+from xmppd.storage.migrations import Migration
+from xmppd.storage.migrations.plan import Plan
+from xmppd.storage.open import open_configured, plan_storage, storage_name
+
+
+def build() -> typer.Typer:
+    app = typer.Typer(help="The database: status, migrate, copy.", pretty_exceptions_enable=False)
+    app.callback()(_start)
+    app.command("status")(status)
+    app.command("migrate")(migrate)
+    app.command("copy")(copy)
+    return app
+
+
+def _start(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:
+    Run.before_command(context, config, json)
+
+
+def status(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:
+    """Say which database it is and which schema it has. Only reads; a server may run."""
+    run = Run.of(context, config, json)
+    name, plan = _plan(run.config())
+    lines = [f"database: {name}", f"schema version: {plan.version or 'none: it is made when it is needed'}"]
+    if plan.version:
+        lines.append(
+            "up to date" if not plan.pending else f"`xmppd db migrate` applies {_named(plan.pending)}"
+        )
+    run.answer(_described(name, plan), "\n".join(lines))
+
+
+def migrate(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Make the database, or bring its schema up to date, all or nothing. `xmppd serve` does that at its start."""
+    run = Run.of(context, config, json)
+    settings = run.config()
+    if settings.storage.url == "sqlite::memory:":
+        raise UserError("storage.url keeps everything in memory: there is nothing to migrate")
+    name, plan = _plan(settings)
+    if plan.pending and not dry_run:
+        asyncio.run(_migrate(settings))
+    if not plan.pending:
+        text = f"{name} has schema version {plan.version} and is up to date"
+    else:
+        text = f"{'would apply' if dry_run else 'applied'} {_named(plan.pending)} to {name}"
+    run.answer(_described(name, plan) | {"applied": bool(plan.pending) and not dry_run}, text)
+
+
+def copy(
+    context: typer.Context,
+    target: Annotated[
+        str, typer.Argument(metavar="URL", help="An empty database, in the form of `storage.url`.")
+    ],
+    config: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Copy everything to another database and compare, while no server runs; then configure that one."""
+    run = Run.of(context, config, json)
+    done = copy_storage(run.config(), target, run.base, quiet=run.json)
+    run.answer(done, f"copied {done['rows']} rows from {done['from']} to {done['to']}; both hold the same")
+
+
+def _plan(config: Config) -> tuple[str, Plan]:
+    """The database's name for people, and what has to be done to it."""
+    url = config.storage.url or ""
+    return storage_name(url), asyncio.run(plan_storage(url, config.data_dir))
+
+
+async def _migrate(config: Config) -> None:
+    with DataLock.acquire(config.data_dir, "a migration"):
+        await (await open_configured(config)).close()
+
+
+def _named(migrations: Sequence[Migration]) -> str:
+    return ", ".join(f"{migration.number:04}_{migration.name}" for migration in migrations)
+
+
+def _described(name: str, plan: Plan) -> dict[str, Any]:
+    return {
+        "database": name,
+        "version": plan.version,
+        "pending": [{"number": migration.number, "name": migration.name} for migration in plan.pending],
+    }
