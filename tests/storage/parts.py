@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
 
 from tests.support.postgres import fresh_database, give_back
 from xmppd.jid import Jid
@@ -11,29 +11,25 @@ from xmppd.storage.interfaces import RosterChange, RosterItem, Stores
 from xmppd.storage.open import open_stores
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """One database; ``open`` may be called again after the stores were closed."""
 
-    def __init__(self, directory: Path) -> None: ...
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
 
+    @abstractmethod
     async def open(self) -> Stores: ...
 
-    def give_back(self) -> None:
+    def give_back(self) -> None:  # noqa: B027 - most engines have nothing to give back
         """Whoever made it needs it no more."""
 
 
 class SqliteFile(Engine):
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
     async def open(self) -> Stores:
         return await open_stores("sqlite:data/xmppd.db", self._directory)
 
 
 class SqliteMemory(Engine):
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
     async def open(self) -> Stores:
         return await open_stores("sqlite::memory:", self._directory)
 
@@ -42,6 +38,7 @@ class PostgresServer(Engine):
     """A database of its own on the server that the whole run shares."""
 
     def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
         self._url: str | None = None
 
     async def open(self) -> Stores:

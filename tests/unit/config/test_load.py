@@ -218,9 +218,15 @@ WRONG_VALUES = {
     "domains = ['a.b']\n[storage]\nurl = 'postgresql://x:secret@h:x/d'": (
         'url = "postgresql://x:***@h:x/d": the port is no number from 1 to 65535'
     ),
-    "domains = ['a.b']\n[storage]\nurl = 'postgresql://x:sec@ret:secret@h/d'": '"postgresql://x:***@h/d": more than one @',
-    "domains = ['a.b']\n[storage]\nurl = 'postgres://h/d?password=secret&x=y'": '"postgres://h/d?password=***&x=y": unknown',
-    "domains = ['a.b']\n[storage]\nconnections = 0": "connections = 0: out of range; allowed: a whole number from 1 to 1000",
+    "domains = ['a.b']\n[storage]\nurl = 'postgresql://x:sec@ret:secret@h/d'": (
+        '"postgresql://x:***@h/d": more than one @'
+    ),
+    "domains = ['a.b']\n[storage]\nurl = 'postgres://h/d?password=secret&x=y'": (
+        '"postgres://h/d?password=***&x=y": unknown option'
+    ),
+    "domains = ['a.b']\n[storage]\nconnections = 0": (
+        "connections = 0: out of range; allowed: a whole number from 1 to 1000"
+    ),
     "domains = ['a.b']\n[cluster]\nredis = 'localhost'": 'allowed: "redis://host:port/0"',
     "domains = ['a.b']\n[log]\nlevel = 'inf'": 'log.level = "inf": "inf" is unknown; did you mean info?',
     "domains = ['a.b']\n[log]\nlevel = ['info']": 'log.level = ["info"]: ',
