@@ -79,6 +79,10 @@ class Harness:
         self.stores = await open_stores("sqlite::memory:", Path("/nonexistent"), clock=self.clock.now)
         if self._wrap is not None:
             self.stores = self._wrap(self.stores)
+        await self._build()
+        return self
+
+    async def _build(self) -> None:
         for number in range(self._count):
             self.nodes.append(
                 await build(
@@ -92,7 +96,28 @@ class Harness:
                     registry=self.registry,
                 )
             )
-        return self
+
+    async def restart(self, *, crash: bool = False) -> None:
+        """All nodes end and are there again; no client is connected any more. ``crash``: what they did not write down
+        yet is lost.
+        """
+        for node in self.nodes:
+            if not crash:
+                for session in node.core.directory.sessions:
+                    session.link.fail(StreamError("system-shutdown"))
+                await self.settle()
+                await node.aclose()
+            else:
+                node.keepalive.stop()
+                node.core.directory.close()
+                await node.core.tasks.aclose()
+                node.cursors.close()
+                node.passwords.close()
+        assert not any(self._failures())
+        self.nodes.clear()
+        self.bus = LocalBus()
+        self.registry = LocalRegistry(self.bus)
+        await self._build()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -102,14 +127,18 @@ class Harness:
         finally:
             await self._close()
 
-    async def _close(self) -> None:
-        failures = [
+    def _failures(self) -> list[int]:
+        """How many bugs each node has met."""
+        return [
             node.core.tasks.failures
             + node.core.inbound.failures
             + node.core.facts.failures
             + node.archiver.failures
             for node in self.nodes
         ]
+
+    async def _close(self) -> None:
+        failures = self._failures()
         for node in self.nodes:
             await node.aclose()
         await self.stores.close()
