@@ -30,6 +30,7 @@ ATTACKED = {
     "connections_per_address": 1_500,
     "unauthenticated_per_address": 1_200,
     "login_failures_per_address": 0,
+    "offline_messages": 1_000,
 }
 
 
