@@ -170,6 +170,12 @@ class ArchiveStore(Protocol):
         nothing is left to do.
         """
 
+    @abstractmethod
+    async def forget(self, *, before: int, limit: int = 10_000) -> int:
+        """Drop the content of at most ``limit`` hidden rows, of all owners, that are owed no more: those up to their
+        owner's ``Cursor.upto``, and all below ``before``; how many.
+        """
+
 
 MOST_ROWS: Final = 400  # of one ``append``
 

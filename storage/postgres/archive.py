@@ -40,6 +40,14 @@ WITH gone AS (
 ) SELECT count(*), max(id) FROM gone
 """
 
+# As the index archive_hidden says it: Kind.OWED | Kind.HIDDEN. The row stays, so that its id is not used again.
+_FORGET: Final = """
+UPDATE archive SET kind = 2, stanza = $1 FROM (
+    SELECT a.owner AS o, a.id AS i FROM archive AS a LEFT JOIN archive_cursors AS c ON c.owner = a.owner
+    WHERE a.kind & 3 = 3 AND a.id < greatest($2, c.upto + 1) LIMIT $3
+) AS done WHERE owner = o AND id = i
+"""
+
 _RAISE_FLOOR: Final = """
 INSERT INTO archive_floors AS f SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM archive WHERE owner = $1)
 ON CONFLICT (owner) DO UPDATE SET id = greatest(f.id, excluded.id)
@@ -136,6 +144,15 @@ class PostgresArchive(ArchiveStore):
 
     async def expire(self, *, before: int, limit: int = 10_000) -> int:
         return await self._partitions.drop(before=before)
+
+    async def forget(self, *, before: int, limit: int = 10_000) -> int:
+        nothing = self._packing.pack(b"")
+
+        async def work(connection: Connection) -> int:
+            tag = await connection.execute(_FORGET, nothing, before, limit)
+            return int(tag.removeprefix("UPDATE "))
+
+        return await self._database.write(work)
 
     async def close(self) -> None:
         """Finish what was asked before and disconnect."""

@@ -50,6 +50,14 @@ DELETE FROM archive WHERE rowid IN (SELECT rowid FROM archive WHERE owner = ? AN
 RETURNING owner, id
 """
 
+# As the index archive_hidden says it: Kind.OWED | Kind.HIDDEN. The row stays, so that its id is not used again.
+_FORGET: Final = """
+UPDATE archive SET kind = 2, stanza = ? WHERE rowid IN (
+    SELECT archive.rowid FROM archive LEFT JOIN archive_cursors AS cursor ON cursor.owner = archive.owner
+    WHERE archive.kind & 3 = 3 AND archive.id < max(?, coalesce(cursor.upto + 1, 0)) LIMIT ?
+)
+"""
+
 _RAISE_FLOOR: Final = """
 INSERT INTO archive_floors SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM archive WHERE owner = ?1)
 ON CONFLICT (owner) DO UPDATE SET id = max(id, excluded.id)
@@ -149,6 +157,14 @@ class SqliteArchive(ArchiveStore):
 
     async def expire(self, *, before: int, limit: int = 10_000) -> int:
         return await self._delete(_EXPIRE, (before, limit))
+
+    async def forget(self, *, before: int, limit: int = 10_000) -> int:
+        nothing = self._packing.pack(b"")
+
+        def work(connection: sqlite3.Connection) -> int:
+            return connection.execute(_FORGET, (nothing, before, limit)).rowcount
+
+        return await self._database.write(work)
 
     async def _delete(self, sql: str, parameters: tuple[int, ...]) -> int:
         """Delete, and keep the newest id of owners whose last row went (I4)."""

@@ -131,6 +131,9 @@ class _Archive(ArchiveStore):
     async def expire(self, *, before: int, limit: int = 10_000) -> int:
         return await self._store.expire(before=before, limit=limit)
 
+    async def forget(self, *, before: int, limit: int = 10_000) -> int:
+        return await self._store.forget(before=before, limit=limit)
+
 
 class _Cursors(CursorStore):
     def __init__(self, held: HeldBack) -> None:

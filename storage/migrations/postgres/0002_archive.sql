@@ -21,6 +21,9 @@ ALTER TABLE archive ALTER COLUMN stanza SET STORAGE EXTERNAL;  -- it is compress
 CREATE TABLE archive_past PARTITION OF archive FOR VALUES FROM (MINVALUE) TO (1577836800000000);  -- 2020
 CREATE TABLE archive_rest PARTITION OF archive FOR VALUES FROM (1577836800000000) TO (MAXVALUE);
 
+-- What is only kept to be delivered, and may be owed yet.
+CREATE INDEX archive_hidden ON archive (owner, id) WHERE kind & 3 = 3;
+
 -- What an owner's next id has to be above, where the newest row is not there any more.
 CREATE TABLE archive_floors (
     owner bigint PRIMARY KEY,

@@ -14,6 +14,9 @@ CREATE TABLE archive (
     PRIMARY KEY (owner, id, peer, kind)
 ) STRICT;
 
+-- What is only kept to be delivered, and may be owed yet.
+CREATE INDEX archive_hidden ON archive (owner, id) WHERE kind & 3 = 3;
+
 -- What an owner's next id has to be above, where the newest row is not there any more.
 CREATE TABLE archive_floors (
     owner INTEGER PRIMARY KEY,
