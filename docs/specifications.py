@@ -20,7 +20,12 @@ CORE: Final[tuple[tuple[Xep, str], ...]] = (
         Xep(number="0256", version="1.1"),
         "Presence that the server tells for others says since when they are away.",
     ),
+    (
+        Xep(number="0333", version="1.0.0", status="partial"),
+        "What one device has shown is read on all.",
+    ),
     (Xep(number="0334", version="1.0.0"), "Senders say what must not be kept or copied."),
+    (Xep(number="0359", version="0.7.0"), "A message has the same name on every device, and nobody else can give it one."),
     (Xep(number="0368", version="1.1.0"), "Clients may connect with TLS from the first byte."),
     (Xep(number="0440", version="1.0.0"), "Clients learn which channel bindings a login may use."),
 )

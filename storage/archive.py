@@ -32,6 +32,7 @@ class Kind(IntFlag):
     OWED = 1  # a client of the owner has to get it; what was ``settled`` is owed no more (``Cursor``)
     HIDDEN = 2  # only kept to be delivered: it is no part of the history
     TOMBSTONE = 4  # the message was retracted; the row says so (XEP-0424)
+    MARKER = 8  # with it the owner told what is read (XEP-0333)
 
 
 class Mark(IntEnum):  # an IntFlag makes another number of a negative ``peer``
@@ -105,13 +106,15 @@ class Row(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """Which rows of an owner's history: those whose id is above ``after``, below ``before``, and whose peer has the
-    ``peer_key`` ``peer``; with ``ids``: only these. Hidden rows are none of it.
+    ``peer_key`` ``peer``; with ``ids``: only these; with ``kind``: only those that have these bits. Hidden rows are
+    none of it.
     """
 
     after: int = 0
     before: int = 2**63 - 1
     peer: int | None = None
     ids: tuple[int, ...] | None = None
+    kind: int = Kind.NONE
 
 
 class ArchiveStore(Protocol):

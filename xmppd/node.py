@@ -192,6 +192,8 @@ async def build(
     LastActivity(last_seen, rosters, clock).register(iqs, requests, disco)
     router.set_handlers(messages=messages, presence=presence, iqs=requests)
     inbound = ClientStanzas(router, pipeline, presence, delivery)
+    chat_lists = ChatLists(stores.archive, stores.chat_lists, tasks, limit=limits.conversations)
+    inbound.after_sent(chat_lists.after_sent)
 
     passwords = Passwords(
         config.auth.scram_iterations, threads=limits.password_hashes, waiting=limits.password_hashes_waiting
@@ -226,7 +228,7 @@ async def build(
         messages=messages,
         inbound=inbound,
         stanza_ids=stanza_ids,
-        chat_lists=ChatLists(stores.archive, stores.chat_lists, tasks, limit=limits.conversations),
+        chat_lists=chat_lists,
     )
     setups = tuple(_set_up(core, extension) for extension in in_order(_enabled(config, extensions)))
 

@@ -171,6 +171,9 @@ def _where(owner: int, query: Query) -> tuple[str, list[object]]:
         # With every Mark. As a range it is looked up in the index, and no stanza is read for others.
         where += f" AND peer BETWEEN ${len(parameters) + 1} AND ${len(parameters) + 2}"
         parameters += (query.peer, query.peer | 3)
+    if query.kind:
+        where += f" AND kind & ${len(parameters) + 1}::smallint = ${len(parameters) + 1}::smallint"
+        parameters.append(int(query.kind))
     if query.ids is not None:
         where += f" AND id = ANY(${len(parameters) + 1}::bigint[])"
         parameters.append(query.ids)

@@ -288,6 +288,9 @@ def _where(owner: int, query: Query) -> tuple[str, tuple[int | str, ...]]:
     if query.peer is not None:
         where += " AND peer & -4 = ?"  # without its Mark
         parameters += (query.peer,)
+    if query.kind:
+        where += " AND kind & ? = ?"
+        parameters += (query.kind, query.kind)
     if query.ids is not None:
         where += " AND id IN (SELECT value FROM json_each(?))"
         parameters += (array(query.ids),)

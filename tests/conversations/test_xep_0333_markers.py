@@ -207,18 +207,46 @@ async def test_a_marker_finds_its_message_behind_many_others() -> None:
         assert await unread(juliet) == 145
 
 
-async def test_what_is_read_already_is_not_written_again() -> None:
+async def version(server: Harness) -> int:
+    """How often Juliet's list was written."""
+    owner = await server.account(f"juliet@{DOMAIN}")
+    return (await server.stores.chat_lists.load(owner)).version
+
+
+async def test_a_marker_in_the_history_is_not_written_anywhere_else() -> None:
     async with Harness(DOMAIN) as server:
         juliet, _ = await pair(server, 3)
-        owner = await server.account(f"juliet@{DOMAIN}")
-        for _ in range(3):
-            await juliet.send(marker("m3"))
-            assert (await server.stores.chat_lists.load(owner)).version == 1
-            assert await unread(juliet) == 0
+        for id, left in (("m1", 2), ("m2", 1), ("m3", 0), ("m3", 0)):
+            await juliet.send(marker(id))
+            assert await unread(juliet) == left
+            assert await version(server) == 0
 
 
-async def test_without_the_extension_a_marker_is_only_a_message() -> None:
-    async with Harness(DOMAIN, toml="[extensions.markers]\nenabled = false") as server:
-        juliet, _ = await pair(server, 3)
-        await juliet.send(marker("m3"))
-        assert await unread(juliet) == 3
+NO_STORE = "<no-store xmlns='urn:xmpp:hints'/>"
+
+
+async def test_a_marker_that_must_not_be_stored_is_noted_in_the_list_if_it_changes_that() -> None:
+    async with Harness(DOMAIN) as server:
+        juliet, romeo = await pair(server, 3)
+        for id, left, written in (("m2", 1, 1), ("m1", 1, 1), ("m3", 0, 2), ("m3", 0, 2)):
+            await juliet.send(marker(id, more=NO_STORE))
+            assert await version(server) == written
+            assert await unread(juliet) == left
+        await say(romeo, "m4")
+        await say(romeo, "m5")
+        await juliet.send(marker("m4"))
+        assert await unread(juliet) == 1
+
+
+async def test_markers_that_are_stored_and_others_get_along() -> None:
+    async with Harness(DOMAIN) as server:
+        juliet, romeo = await pair(server, 6)
+        nurse = await server.client(f"nurse@{DOMAIN}/phone", available=True)
+        await say(nurse, "m1")
+        await juliet.send(marker("m2"))
+        await juliet.send(marker("m1", to=f"nurse@{DOMAIN}", more=NO_STORE))
+        assert (await unread(juliet), await unread(juliet, "nurse")) == (4, 0)
+        await juliet.send(marker("m4", more=NO_STORE) + marker("m3") + marker("m5", more=NO_STORE))
+        assert await unread(juliet) == 1
+        await say(romeo, "m7")
+        assert await unread(juliet) == 2

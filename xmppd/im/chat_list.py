@@ -1,9 +1,9 @@
 """The chat list of an account: who it talked to, what was said last, how much is unread (DESIGN 6).
 
 No message writes to it. Each account has a checkpoint; to read the list is to load that and to look at the rows that
-came behind it, of which only the keys are read. A checkpoint is written when somebody reads the list and much came
-behind it, or marks messages as read. Nodes and devices may do so at once: who finds the checkpoint changed does it
-again.
+came behind it: at their keys only, and at the markers among those that the account's clients sent. A checkpoint is
+written when somebody reads the list and much came behind it, or marks messages as read in a way that leaves no row.
+Nodes and devices may do so at once: who finds the checkpoint changed does it again.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from typing import Final
 
 from xmppd.im.chat_draft import Draft
 from xmppd.im.envelope import Envelope
+from xmppd.im.markers import displayed
 from xmppd.jid import Jid
 from xmppd.logs import fields
+from xmppd.sessions.session import Session
+from xmppd.stanza import Message
 from xmppd.storage.archive import (
     ArchiveStore,
     ChatListStore,
     Conversation,
+    Kind,
     Mark,
     Query,
     Row,
@@ -29,16 +33,19 @@ from xmppd.storage.archive import (
 )
 from xmppd.storage.interfaces import StorageUnavailable
 from xmppd.tasks import Tasks
+from xmppd.xml.fragment import from_bytes
 
 log = logging.getLogger("xmppd.im")
 
 _SCAN: Final = 5_000  # keys that are read at once
+_MARKERS: Final = 500  # markers
 _REWRITE: Final = 200  # to read so many keys again costs less than to write a checkpoint
 _TRIES: Final = 10  # each time, somebody else was faster
 # Stanzas that are read at once to find what a marker is about: mostly the newest message. What is older than all of
 # these is not looked for.
 _LOOK_BACK: Final = (10, 90, 900)
 _RECOUNTED: Final = 100  # conversations whose unread messages are counted again in one reading
+_TYPES: Final = frozenset({"chat", "normal"})
 _PENDING: Final = 256  # markers of one account that wait; the oldest give way
 
 Reached = Callable[[Row], bool]
@@ -115,6 +122,12 @@ class ChatLists:
         """
         return await self._advance(owner, {peer.bare: lambda row: row.id <= upto})
 
+    def after_sent(self, message: Message, session: Session) -> None:
+        """Take note of the markers in what a client sent, unless its archive has them."""
+        if not message.row and message.to is not None and message.type in _TYPES:
+            for id in displayed(message.children):
+                self.displayed(session.account.id, message.to, id)
+
     def displayed(self, owner: int, peer: Jid, id: str) -> None:
         """A client showed the message that ``peer`` gave the ``id``: what ``peer`` sent up to it is read, soon
         (XEP-0333). Of several messages with that id, which only a strange client sends, it is the newest.
@@ -156,14 +169,34 @@ class ChatLists:
     async def _draft(self, owner: int) -> Draft:
         """The list as of now."""
         draft = Draft(await self._store.load(owner))
+        since = draft.upto
         while True:
             rows = await self._archive.marks(owner, after=draft.upto, limit=_SCAN)
             draft.fold(rows)
             if len(rows) < _SCAN:
-                return draft
+                break
+        if draft.upto > since:
+            for peer, ids in (await self._markers(owner, draft, since)).items():
+                await self._look_back(owner, draft, peer, _shows(peer, ids))
+        return draft
+
+    async def _markers(self, owner: int, draft: Draft, since: int) -> dict[Jid, set[str]]:
+        """What the rows behind ``since`` say to have been displayed, of conversations where anything is unread."""
+        found: dict[Jid, set[str]] = {}
+        while True:
+            query = Query(after=since, before=draft.upto + 1, kind=Kind.MARKER)
+            rows = await self._archive.read(owner, query, limit=_MARKERS)
+            for row in rows:
+                line = draft.get(row.peer & ~0b11)
+                if line is not None and line.unread and row.id > line.read:
+                    ids = displayed(from_bytes(row.stanza).children)
+                    found.setdefault(_peer(row), set()).update(ids)
+            if len(rows) < _MARKERS:
+                return found
+            since = rows[-1].id
 
     async def _look_back(self, owner: int, draft: Draft, peer: Jid, reached: Reached) -> bool:
-        """Mark as read what stands at or before the newest row that was ``reached``; False where there is none."""
+        """Mark as read what stands at or before the newest row that was ``reached``; False where that is nothing."""
         key = peer_key(peer)
         line = draft.get(key)
         if line is None or not line.unread:
@@ -177,6 +210,8 @@ class ChatLists:
                 if row.peer & Mark.SENT:
                     continue  # XEP-0333#rules: one's own messages are not marked
                 if reached(row):
+                    if unread == line.unread:
+                        return False
                     draft.mark(key, read=row.id, unread=unread)
                     return True
                 if row.peer & Mark.UNREAD:

@@ -30,6 +30,7 @@ from xmppd.im.archiver import Archiver
 from xmppd.im.cursors import Cursors
 from xmppd.im.delivery import Delivery, Received
 from xmppd.im.mailbox import Mailbox
+from xmppd.im.markers import displayed
 from xmppd.jid import Jid
 from xmppd.routing.router import Waiting
 from xmppd.routing.ticket import Ticket
@@ -46,6 +47,7 @@ _OWED: Final = int(Kind.OWED)
 _NO_HISTORY: Final = int(Kind.OWED | Kind.HIDDEN)
 _SENT: Final = int(Mark.SENT)
 _UNREAD: Final = int(Mark.UNREAD)
+_MARKER: Final = int(Kind.MARKER)
 _COUNT_AGAIN: Final = 60.0  # seconds after which those that wait are counted again, if they seem too many
 
 Keeps = Callable[[Account, Jid], bool]
@@ -179,7 +181,8 @@ class Messages:
             sender = None  # a note to oneself is one row, and read (see Mark)
             rows = (NewRow(account.id, peer | _SENT, kind),)
         elif how is _HISTORY and (keeps is None or keeps(sender, to)):
-            rows = (NewRow(sender.id, peer_key(to) | _SENT | mark), NewRow(account.id, peer, kind))
+            told = _MARKER if not mark and displayed(message.children) else 0
+            rows = (NewRow(sender.id, peer_key(to) | _SENT | mark, told), NewRow(account.id, peer, kind))
         else:
             sender = None
             rows = (NewRow(account.id, peer, kind),)

@@ -21,6 +21,7 @@ from xmppd.storage.archive import Checkpoint, Kind, Mark, NewMessage, NewRow, pe
 from xmppd.storage.interfaces import StorageUnavailable, Stores
 from xmppd.storage.open import open_stores
 from xmppd.tasks import Tasks
+from xmppd.xml.element import Element
 
 JULIET = Jid.parse("juliet@capulet.lit/balcony")
 PEERS = [Jid.parse(f"friend{number}@capulet.lit/phone") for number in range(3)]
@@ -39,11 +40,15 @@ class World:
     rows: list[tuple[int, Jid, int, str]] = field(default_factory=list)  # id, peer, mark, the message's id
     read: dict[Jid, int] = field(default_factory=dict)
 
-    async def happen(self, peer: Jid, mark: int, name: str = "", kind: Kind = Kind.NONE) -> int:
+    async def happen(
+        self, peer: Jid, mark: int, name: str = "", kind: Kind = Kind.NONE, displayed: str = ""
+    ) -> int:
         """Something is said or acknowledged; the row's id."""
         self.clock.advance(1)
         sender, to = (JULIET, peer) if mark & Mark.SENT else (peer, JULIET)
         message = Message(type="chat", sender=sender, to=to, id=name)
+        if displayed:
+            message = message.with_child(Element("displayed", "urn:xmpp:chat-markers:0", {"id": displayed}))
         new = NewMessage(message.wire(), (NewRow(self.owner, peer_key(peer) | mark, kind),))
         (((place,), _),) = await self.stores.archive.append([new])
         if not kind & Kind.HIDDEN:
@@ -51,6 +56,10 @@ class World:
             if mark == Mark.SENT | Mark.UNREAD:
                 self.read[peer] = place.id
         return place.id
+
+    def name(self) -> str:
+        """An id that no message had before."""
+        return f"m{self.clock.now()}"
 
     def note(self, peer: Jid, upto: int) -> None:
         """Everything of ``peer`` up to that row is read."""
@@ -114,6 +123,7 @@ steps = st.lists(
         st.tuples(st.just("happen"), peers, marks),
         st.tuples(st.just("hidden"), peers, marks),
         st.tuples(st.just("displayed"), nodes, places),
+        st.tuples(st.just("marker"), places),
         st.tuples(st.just("mark"), nodes, places, peers),
         st.tuples(st.just("read"), nodes),
         st.tuples(st.just("erase"), places),
@@ -124,7 +134,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(steps, st.sampled_from([1, 3, 200]))
 def test_a_list_shows_what_counting_everything_gives(steps: list[tuple[object, ...]], rewrite: int) -> None:
     async def run() -> None:
@@ -137,18 +147,24 @@ def test_a_list_shows_what_counting_everything_gives(steps: list[tuple[object, .
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chat_list, "_REWRITE", rewrite)
         patch.setattr(chat_list, "_SCAN", 4)
+        patch.setattr(chat_list, "_MARKERS", 2)
         asyncio.run(run())
 
 
 async def take(now: World, step: tuple[object, ...]) -> None:
     match step:
         case ("happen", Jid() as peer, int(mark)):
-            await now.happen(peer, mark, f"m{len(now.rows)}")
+            await now.happen(peer, mark, now.name())
         case ("hidden", Jid() as peer, int(mark)):
             await now.happen(peer, mark, "hidden", Kind.HIDDEN | Kind.OWED)
         case ("displayed", int(node), int(at)) if at <= len(now.rows):
             id, peer, mark, name = now.rows[-at]
             now.nodes[node].displayed(now.owner, peer.bare, name)
+            if not mark & Mark.SENT:
+                now.note(peer, id)
+        case ("marker", int(at)) if at <= len(now.rows):
+            id, peer, mark, name = now.rows[-at]
+            await now.happen(peer, Mark.SENT, now.name(), Kind.MARKER, name)
             if not mark & Mark.SENT:
                 now.note(peer, id)
         case ("mark", int(node), int(at), Jid() as peer) if at <= len(now.rows):
