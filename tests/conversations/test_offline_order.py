@@ -11,6 +11,7 @@ from tests.support.harness import Harness
 from tests.support.kept import HeldBack
 from tests.support.mail import JULIET, ROMEO, SECRET, bodies, kept, live, presence, say, texts
 from xmppd.jid import Jid
+from xmppd.storage.archive import Kind, NewMessage, NewRow
 
 
 @pytest.fixture
@@ -193,6 +194,28 @@ async def test_they_stay_in_their_place_while_nobody_has_read_the_archive(
         store.step("owed")
         await held.pass_by()
     assert bodies(romeo) == texts(0, 63)
+
+
+async def test_they_stay_in_their_place_where_the_archive_is_read_before_this_node_heard_of_the_commit(
+    held: Harness, store: HeldBack
+) -> None:
+    juliet = await held.client(JULIET)
+    romeo = await held.client(f"{ROMEO}/orchard", available=True)
+    row = NewRow(romeo.session.account.id, 0, Kind.OWED)
+    await store.archive.append([NewMessage(kept("lost").encode(), [row])])
+    store.hold("owed")
+    juliet.send_nowait(say(0))
+    await held.pass_by()
+    assert store.waiting("owed") == 1, "something is missing before it, and is looked for"
+    store.hold("append.done")
+    juliet.send_nowait(say(1) + say(2, more=SECRET) + say(3))
+    await held.pass_by()
+    store.let_go("owed")
+    await held.pass_by()
+    store.let_go()
+    await held.settle()
+    assert bodies(romeo) == ["lost", "0", "1", "2", "3"]
+    assert await held.waiting(ROMEO) == 0
 
 
 async def test_what_stands_in_line_in_memory_is_bounded(held: Harness, store: HeldBack) -> None:
