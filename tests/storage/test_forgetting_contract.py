@@ -12,7 +12,7 @@ HIDDEN = Kind.OWED | Kind.HIDDEN
 
 @pytest_asyncio.fixture
 async def ids(stores: Stores, owner: int, other: int) -> list[int]:
-    """Four rows of ``owner``, all owed, the second and the last of them hidden; beside them a hidden one of ``other``."""
+    """Four rows of ``owner``, all owed, the second and the last hidden; then a hidden one of ``other``."""
     rows = [(owner, Kind.OWED), (owner, HIDDEN), (owner, Kind.OWED), (owner, HIDDEN), (other, HIDDEN)]
     messages = [NewMessage(b"<message>secret</message>", [NewRow(who, 4, kind)]) for who, kind in rows]
     return [placed.places[0].id for placed in await stores.archive.append(messages)]
