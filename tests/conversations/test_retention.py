@@ -81,6 +81,24 @@ async def test_many_messages_are_erased_in_portions(server: Harness, monkeypatch
     assert await kept(server, PARIS) == []
 
 
+async def test_what_is_no_history_is_forgotten_once_it_was_delivered(server: Harness) -> None:
+    # XEP-0334#no-permanent-store
+    juliet = await server.account(JULIET)
+    nurse = await server.client(f"{NURSE}/x")
+    await nurse.send(
+        f"<message to='{JULIET}' type='chat'><body>secret</body><no-permanent-store xmlns='urn:xmpp:hints'/></message>"
+    )
+    server.node.retention.start()
+    await server.settle()
+    client = await server.client(f"{JULIET}/x")
+    await client.send("<presence/>")
+    assert "secret" in [body.text() for each in client.received if (body := each.child("body"))]
+    await client.close()
+    assert (await server.stores.archive.owed(juliet, after=0, limit=9))[0] != []
+    await server.advance(3_700)
+    assert (await server.stores.archive.owed(juliet, after=0, limit=9))[0] == []
+
+
 async def test_a_name_of_what_was_erased_is_not_found_and_never_used_again(server: Harness) -> None:
     # XEP-0313#business-ids
     await keep(server, JULIET, 1)

@@ -1,4 +1,6 @@
-"""History is kept for as long as the operator says, by server and by account, and then erased for good."""
+"""History is kept for as long as the operator says, by server and by account, and then erased for good. What was only
+kept to be delivered is forgotten once it is.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,24 @@ class Retention:
     """Erases what is too old, once an hour: everything, then that of accounts which keep less."""
 
     def __init__(
-        self, archive: ArchiveStore, preferences: PreferenceStore, clock: Clock, tasks: Tasks, *, days: int
+        self,
+        archive: ArchiveStore,
+        preferences: PreferenceStore,
+        clock: Clock,
+        tasks: Tasks,
+        *,
+        days: int,
+        waiting_days: int,
     ) -> None:
-        """The server keeps messages for ``days``; 0: for ever."""
+        """The server keeps messages for ``days``, and those that wait to be delivered, and are no history, for
+        ``waiting_days``; 0: for ever.
+        """
         self._archive = archive
         self._preferences = preferences
         self._clock = clock
         self._tasks = tasks
         self._days = days
+        self._waiting_days = waiting_days
         self._timer: Timer | None = None
         self._working = False
 
@@ -47,6 +59,9 @@ class Retention:
 
     async def _erase(self) -> None:
         try:
+            waiting = self._before(self._waiting_days) if self._waiting_days else 0
+            while await self._archive.forget(before=waiting, limit=_BATCH) == _BATCH:
+                pass
             if self._days:
                 while await self._archive.expire(before=self._before(self._days), limit=_BATCH):
                     pass
