@@ -211,6 +211,16 @@ async def test_markers_of_many_devices_at_once_are_all_kept() -> None:
         assert [unread[peer_key(peer)] for peer in PEERS] == [3, 2, 4]
 
 
+async def test_markers_are_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_list, "_MARKERS", 2)
+    async with world() as now:
+        for number in range(6):
+            await now.happen(ROMEO, Mark.UNREAD, f"m{number}")
+        for number in range(5):
+            await now.happen(ROMEO, Mark.SENT, "", Kind.MARKER, f"m{number}")
+        assert (await now.nodes[0].read(now.owner)).unread_messages == 1
+
+
 async def test_who_always_finds_the_list_changed_gives_up(caplog: pytest.LogCaptureFixture) -> None:
     async with world() as now:
         await now.happen(ROMEO, Mark.UNREAD, "m1")
