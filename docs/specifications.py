@@ -14,18 +14,23 @@ from xmppd.extensions.table import EXTENSIONS
 
 CORE: Final[tuple[tuple[Xep, str], ...]] = (
     (Xep(number="0012", version="2.0"), "Contacts see when somebody was last there."),
+    (Xep(number="0059", version="1.0"), "Long lists come page by page."),
     (Xep(number="0160", version="1.0.1"), "Messages for people who are away are kept until they come back."),
     (Xep(number="0203", version="2.0"), "What comes late says when it was sent."),
     (
         Xep(number="0256", version="1.1"),
         "Presence that the server tells for others says since when they are away.",
     ),
+    (Xep(number="0297", version="1.0"), "What is shown of the history or copied is shown as it was sent."),
     (
         Xep(number="0333", version="1.0.0", status="partial"),
         "What one device has shown is read on all.",
     ),
     (Xep(number="0334", version="1.0.0"), "Senders say what must not be kept or copied."),
-    (Xep(number="0359", version="0.7.0"), "A message has the same name on every device, and nobody else can give it one."),
+    (
+        Xep(number="0359", version="0.7.0"),
+        "A message has the same name on every device, and nobody else can give it one.",
+    ),
     (Xep(number="0368", version="1.1.0"), "Clients may connect with TLS from the first byte."),
     (Xep(number="0440", version="1.0.0"), "Clients learn which channel bindings a login may use."),
 )
