@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from xmppd.clock import Clock
 from xmppd.routing.ticket import Ticket
 from xmppd.storage.archive import MOST_ROWS, ArchiveStore, NewMessage, Placed
 from xmppd.storage.interfaces import StorageUnavailable
@@ -21,22 +22,30 @@ log = logging.getLogger("xmppd.im")
 
 Committed = Callable[[Placed], Exception | None]
 
+_Item = tuple[NewMessage | None, Committed, Ticket]
+
 _NOWHERE: Final = Placed(())
+_DOUBTFUL: Final = 300.0  # seconds after trouble during which clients send again what the trouble met
+_BEFORE: Final = 120.0  # seconds before it of which the same is true
 
 
 class Archiver:
     """Puts messages into the archive; the one who calls ``ArchiveStore.append``."""
 
-    def __init__(self, store: ArchiveStore, tasks: Tasks, *, limit: int) -> None:
+    def __init__(self, store: ArchiveStore, tasks: Tasks, clock: Clock, *, limit: int) -> None:
         """At most ``limit`` messages wait (0: any number); who comes then is told to try again later."""
         self._store = store
         self._tasks = tasks
+        self._clock = clock
         self._limit = limit
-        self._waiting: deque[tuple[NewMessage | None, Committed, Ticket]] = deque()
+        self._waiting: deque[_Item] = deque()
         self._working = False
         self._committing = False
         self._listening: list[asyncio.Future[None]] = []
+        self._doubt_since = 0
+        self._doubt_until = 0.0
         self.failures = 0
+        self._doubt()  # what the process before this one was doing is not known
 
     def add(self, message: NewMessage | None, committed: Committed) -> Ticket:
         """Store ``message`` and call ``committed`` with its places once they are durable, then settle the ticket with
@@ -56,6 +65,19 @@ class Archiver:
             self._tasks.start("archive", self._work())
         return ticket
 
+    def doubtful_since(self) -> int:
+        """After trouble with the storage, messages may be in the archive whose senders were told that they are not, or
+        nothing: from which id on those may be. 0: there was no trouble.
+        """
+        if self._doubt_until and self._clock.monotonic() > self._doubt_until:
+            self._doubt_until = 0.0
+        return self._doubt_since if self._doubt_until else 0
+
+    def _doubt(self) -> None:
+        if not self._doubt_until:
+            self._doubt_since = max(1, int((self._clock.now() - _BEFORE) * 1e6))
+        self._doubt_until = self._clock.monotonic() + _DOUBTFUL
+
     async def heard(self) -> None:
         """Wait until all that may be in the archive by now has been told of: what is being committed can be read there
         before its ``committed`` was called.
@@ -74,7 +96,7 @@ class Archiver:
 
     async def _batch(self) -> None:
         waiting = self._waiting
-        batch: list[tuple[NewMessage | None, Committed, Ticket]] = []
+        batch: list[_Item] = []
         messages: list[NewMessage] = []
         rows = 0
         while waiting:
@@ -95,22 +117,28 @@ class Archiver:
                 if not told.done():
                     told.set_result(None)
 
-    async def _commit(
-        self, batch: list[tuple[NewMessage | None, Committed, Ticket]], messages: list[NewMessage]
-    ) -> None:
+    async def _commit(self, batch: list[_Item], messages: list[NewMessage]) -> None:
         try:
             places = iter(await self._store.append(messages) if messages else ())
+        except StorageUnavailable as err:
+            self._doubt()
+            # What waits behind would, if it were stored, be in front of what is sent again now (I5).
+            batch += self._waiting
+            self._waiting.clear()
+            log.error("%d messages were not stored: %s", sum(item[0] is not None for item in batch), err)
+            self._refuse(batch, err)
+            return
         except Exception as err:
-            if isinstance(err, StorageUnavailable):
-                log.error("%d messages were not stored: %s", len(messages), err)
-            else:
-                self.failures += 1
-                log.exception("%d messages were not stored", len(messages))
-            for message, committed, ticket in batch:
-                self._settle(ticket, err if message is not None else self._tell(committed, _NOWHERE))
+            self.failures += 1
+            log.exception("%d messages were not stored", len(messages))
+            self._refuse(batch, err)
             return
         for message, committed, ticket in batch:
             self._settle(ticket, self._tell(committed, _NOWHERE if message is None else next(places)))
+
+    def _refuse(self, batch: list[_Item], error: Exception) -> None:
+        for message, committed, ticket in batch:
+            self._settle(ticket, error if message is not None else self._tell(committed, _NOWHERE))
 
     def _tell(self, committed: Committed, placed: Placed) -> Exception | None:
         try:

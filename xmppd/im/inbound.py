@@ -99,7 +99,9 @@ class ClientStanzas:
 
     def _stored(self, session: Session, element: Element, message: Message, error: Exception | None) -> None:
         """``message`` is in the archive, or could not be put there."""
-        if error is not None:
+        if isinstance(error, StorageUnavailable):
+            self._refuse(session, element, _unavailable())  # the archiver has said why, once for all of them
+        elif error is not None:
             self._answer(session, element, error)
         else:
             self._tell_sent(message, session)
@@ -128,15 +130,16 @@ class ClientStanzas:
             error = StanzaError("service-unavailable", "the account was deleted")
         elif isinstance(err, StorageUnavailable):
             log.error("storage: %s", err)
-            error = StanzaError(
-                "resource-constraint", "the server cannot store anything right now; try again later"
-            )
+            error = _unavailable()
         else:
             self.failures += 1
             log.error(
                 "a stanza failed", exc_info=err, extra=fields(session=session.jid, id=element.attrs.get("id"))
             )
             error = StanzaError("internal-server-error")
+        self._refuse(session, element, error)
+
+    def _refuse(self, session: Session, element: Element, error: StanzaError) -> None:
         if element.attrs.get("type") in ("error", "result"):
             return  # RFC 6120#8.3.1
         try:
@@ -152,3 +155,7 @@ class ClientStanzas:
                 children=[error_element(error)],
             )
         )
+
+
+def _unavailable() -> StanzaError:
+    return StanzaError("resource-constraint", "the server cannot store anything right now; try again later")

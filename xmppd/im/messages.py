@@ -48,6 +48,7 @@ _NO_HISTORY: Final = int(Kind.OWED | Kind.HIDDEN)
 _SENT: Final = int(Mark.SENT)
 _UNREAD: Final = int(Mark.UNREAD)
 _MARKER: Final = int(Kind.MARKER)
+_RESENDING: Final = 10.0  # seconds after the first message of a session
 _COUNT_AGAIN: Final = 60.0  # seconds after which those that wait are counted again, if they seem too many
 
 Keeps = Callable[[Account, Jid], bool]
@@ -189,26 +190,40 @@ class Messages:
         origin = check = 0
         if session is not None and (origin_id := _origin_id(message)) is not None:
             origin = origin_key(session.account.jid, to, message.type, origin_id)
-            if session.may_resend:
-                check = max(1, int((self._clock.now() - self._resend_seconds) * 1e6))
+            check = self._earliest_try(session)
         return self._archiver.add(
             NewMessage(message.wire(), rows, origin, check),
-            partial(self._stored, message, account, sender, session),
+            partial(self._stored, message, account, sender, session if check else None),
         )
+
+    def _earliest_try(self, session: Session) -> int:
+        """The id from which on there may be an earlier try of a message of ``session``; 0: this must be the first.
+
+        A client that lost its connection sends again, in order, what it has no acknowledgement for, and then goes on:
+        once it has sent something new, all is new. But a receipt may come in front of these, so that is believed only
+        some seconds after its first message. After trouble with the storage nothing of it is sure.
+        """
+        if session.resends_until is None:
+            session.resends_until = self._clock.monotonic() + _RESENDING
+        if session.resends_until:
+            return max(1, int((self._clock.now() - self._resend_seconds) * 1e6))
+        return self._archiver.doubtful_since()
 
     def _stored(
         self,
         message: Message,
         account: Account,
         sender: Account | None,
-        session: Session | None,
+        checked: Session | None,
         placed: Placed,
     ) -> Exception | None:
-        """``message`` is durable: ``sender``, if it is not None, has the first of its rows, ``account`` the last."""
+        """``message`` is durable: ``sender``, if it is not None, has the first of its rows, ``account`` the last.
+        ``checked``: the session of its client, if it might have been a resend.
+        """
         if placed.duplicate:
             return AlreadyTaken()
-        if session is not None:
-            session.may_resend = False
+        if checked is not None and checked.resends_until and self._clock.monotonic() >= checked.resends_until:
+            checked.resends_until = 0.0
         places = placed.places
         if sender is not None:
             message.place = places[0]

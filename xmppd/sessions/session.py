@@ -83,8 +83,8 @@ class Session:
 
     __slots__ = (
         "_after", "_data", "_inbound", "_paused", "_queue", "_slow", "_storing", "_tasks", "account", "address",
-        "directed", "gate", "handled", "jid", "lang", "link", "may_resend", "over", "presence",
-        "priority", "secure", "sm", "traits",
+        "directed", "gate", "handled", "jid", "lang", "link", "over", "presence",
+        "priority", "resends_until", "secure", "sm", "traits",
     )  # fmt: skip
 
     def __init__(
@@ -115,14 +115,13 @@ class Session:
         self.gate: Gate | None = None
         self.sm: Management | None = None  # once the client has enabled stream management
         self.over = False  # it has lost its JID; what of its client is still being handled comes too late for presence
-        self.may_resend = (
-            True  # its first messages may be those whose acknowledgement an earlier session missed (I2)
-        )
+        # Until when (monotonic seconds) its messages may be those whose acknowledgement an earlier session missed (I2);
+        # None: it has sent none yet. 0: that is over.
+        self.resends_until: float | None = None
         self._inbound = inbound
         self._tasks = tasks
-        self.handled = (
-            0  # stanzas of the client that are done with: delivered, durable or answered; read it in turn
-        )
+        # Stanzas of the client that are done with: delivered, durable or answered. To be read in turn.
+        self.handled = 0
         self._storing = 0  # its messages that are on their way into the archive
         self._slow = False  # a task handles one of its stanzas
         self._queue: deque[_Item] | None = None  # what waits behind these
