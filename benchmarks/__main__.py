@@ -9,11 +9,11 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from benchmarks.accounts import make_accounts
+from benchmarks.accounts import Account, make_accounts
 from benchmarks.cores import Cores, choose_cores, raise_file_limit
 from benchmarks.errors import BenchmarkError
 from benchmarks.loop import Loop
@@ -22,7 +22,7 @@ from benchmarks.report import Result, disturbances, print_table, write_json
 from benchmarks.scram import KeyCache
 from benchmarks.server import Server, Xmppd
 from benchmarks.workloads import WORKLOADS, at_rate, select
-from benchmarks.workloads.base import Bench, Options, Workload
+from benchmarks.workloads.base import Bench, Filled, Measurement, Options, Workload
 
 _RESULTS = Path(__file__).parent / "results" / "last.json"
 
@@ -87,31 +87,43 @@ class Session:
         for server in self._servers:
             _progress(f"{server.name}: creating {len(accounts)} accounts")
             server.prepare(accounts)
-        results = []
-        for workload in workloads:
-            for server in self._servers:
-                if workload.postgres and not server.knows_postgres:
-                    continue
-                _progress(f"{server.name}: {workload.name}")
-                profile = self._profile_for(workload, workloads)
-                try:
-                    with (
-                        server.start(workload.mechanism, profile, postgres=workload.postgres) as running,
-                        Loop() as loop,
-                    ):
-                        bench = Bench(
-                            running=running,
-                            options=self._options,
-                            accounts=accounts,
-                            mechanism=workload.mechanism,
-                            keys=self._keys,
-                            cores=self._cores,
-                            loop=loop,
-                        )
-                        results.append(Result(server.name, workload, workload.run(bench)))
-                except BenchmarkError as error:
-                    results.append(Result(server.name, workload, None, str(error)))
-        return results
+        return [
+            result
+            for workload in workloads
+            for server in self._servers
+            if server.ours or not (workload.postgres or isinstance(workload, Filled))
+            for result in self._measure(workload, server, accounts, self._profile_for(workload, workloads))
+        ]
+
+    def _measure(
+        self, workload: Workload, server: Server, accounts: Sequence[Account], profile: Path | None
+    ) -> Iterator[Result]:
+        """The results of all parts."""
+        _progress(f"{server.name}: {workload.name}")
+        history = workload.history(self._options) if isinstance(workload, Filled) else None
+        try:
+            with (
+                server.start(
+                    workload.mechanism, profile, postgres=workload.postgres, history=history
+                ) as running,
+                Loop() as loop,
+            ):
+                bench = Bench(
+                    running=running,
+                    options=self._options,
+                    accounts=accounts,
+                    mechanism=workload.mechanism,
+                    keys=self._keys,
+                    cores=self._cores,
+                    loop=loop,
+                )
+                measured = workload.run(bench)
+        except BenchmarkError as error:
+            yield Result(server.name, workload, None, str(error))
+            return
+        parts = {"": measured} if isinstance(measured, Measurement) else measured
+        for part, measurement in parts.items():
+            yield Result(server.name, workload, measurement, part=part)
 
     def _profile_for(self, workload: Workload, workloads: Sequence[Workload]) -> Path | None:
         """Each workload starts a server of its own, so several workloads write several profiles."""

@@ -88,21 +88,28 @@ class Gate:
     durations: list[float] = field(default_factory=list)
     """Seconds from opening the socket to sending initial presence, one per login."""
 
-    def login_all(self, accounts: Sequence[Account]) -> list[Connection]:
-        """Log in one session per account, `concurrency` at a time; the result is in the order of `accounts`."""
+    def login_all(
+        self, accounts: Sequence[Account], opened: Callable[[int, Connection], None] | None = None
+    ) -> list[Connection]:
+        """Log in one session per account, `concurrency` at a time; the result is in the order of `accounts`. `opened`
+        is called with the place there and the connection before anything is sent: its `on_data` gets what comes behind
+        the login.
+        """
         waiting = iter(range(len(accounts)))
         connections: dict[int, Connection] = {}
         finished = 0
 
         def start(numbers: Iterable[int]) -> None:
             for number in numbers:
-                opened = time.perf_counter()
+                began = time.perf_counter()
                 connection = connections[number] = Connection(self.loop, self.address, self.tls)
+                if opened is not None:
+                    opened(number, connection)
 
-                def done(_: Connection, opened: float = opened) -> None:
+                def done(_: Connection, began: float = began) -> None:
                     nonlocal finished
                     finished += 1
-                    self.durations.append(time.perf_counter() - opened)
+                    self.durations.append(time.perf_counter() - began)
                     start(itertools.islice(waiting, 1))
 
                 connection.play(login(connection, accounts[number], self.mechanism, self.keys), done)

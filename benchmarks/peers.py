@@ -21,6 +21,7 @@ from benchmarks.certificate import write_certificate
 from benchmarks.client import Address
 from benchmarks.cores import Cores
 from benchmarks.errors import BenchmarkError
+from benchmarks.history import History
 from benchmarks.meter import meter
 from benchmarks.scram import HASHES, derive
 from benchmarks.server import HOST, Running, Server, free_port, started, wait_for_port
@@ -32,7 +33,7 @@ class Prosody:
     """Prosody 0.12 or newer, as its default configuration has it."""
 
     name = "prosody"
-    knows_postgres = False
+    ours = False
 
     def __init__(self, folder: Path, cores: Cores) -> None:
         self._folder = folder
@@ -47,7 +48,9 @@ class Prosody:
         write_certificate(self._folder / "cert.pem", self._folder / "key.pem")
 
     @contextlib.contextmanager
-    def start(self, mechanism: str, profile: Path | None, *, postgres: bool) -> Iterator[Running]:
+    def start(
+        self, mechanism: str, profile: Path | None, *, postgres: bool = False, history: History | None = None
+    ) -> Iterator[Running]:
         plain, tls = Address(HOST, free_port()), Address(HOST, free_port())
         self._write_accounts(mechanism)
         config = self._folder / "prosody.cfg.lua"
@@ -114,7 +117,7 @@ class Ejabberd:
     """ejabberd on Mnesia with its default modules, one scheduler; started without distribution (no epmd)."""
 
     name = "ejabberd"
-    knows_postgres = False
+    ours = False
 
     def __init__(self, folder: Path, cores: Cores) -> None:
         self._folder = folder
@@ -131,7 +134,9 @@ class Ejabberd:
         (self._folder / "both.pem").write_text(pem)
 
     @contextlib.contextmanager
-    def start(self, mechanism: str, profile: Path | None, *, postgres: bool) -> Iterator[Running]:
+    def start(
+        self, mechanism: str, profile: Path | None, *, postgres: bool = False, history: History | None = None
+    ) -> Iterator[Running]:
         plain, tls, api = (Address(HOST, free_port()) for _ in range(3))
         # Mnesia keeps one hash per account, so each mechanism has a database of its own.
         database = self._folder / f"mnesia-{HASHES[mechanism]}"

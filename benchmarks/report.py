@@ -27,6 +27,13 @@ class Result:
     workload: Workload
     measurement: Measurement | None
     error: str = ""
+    part: str = ""
+    """Of the workload; empty where it has none."""
+
+    @property
+    def name(self) -> str:
+        """Workload and part."""
+        return f"{self.workload.name} {self.part}".rstrip()
 
     @property
     def budget(self) -> float | None:
@@ -40,11 +47,22 @@ class Result:
             return None
         return self.measurement.figure / self.budget
 
+    @property
+    def database_budget(self) -> float | None:
+        return self.workload.database_budget if self.server == "xmppd" else None
+
+    @property
+    def database_ratio(self) -> float | None:
+        """The same of the database's share."""
+        if self.measurement is None or self.measurement.database is None or self.database_budget is None:
+            return None
+        return self.measurement.database / self.database_budget
+
 
 def disturbances(results: Sequence[Result]) -> list[str]:
     """A remark about the measurements that other programs on the two cores took part in, if there are any."""
     disturbed = {
-        f"{result.workload.name}, {result.server}": result.measurement.disturbed
+        f"{result.name}, {result.server}": result.measurement.disturbed
         for result in results
         if result.measurement and (result.measurement.disturbed or 0) > _DISTURBED
     }
@@ -80,15 +98,15 @@ def print_table(results: Sequence[Result], remarks: Sequence[str]) -> None:
         if before and before != result.workload.name:
             table.add_section()
         before = result.workload.name
-        table.add_row(result.workload.name, result.server, *_cells(result, results))
+        table.add_row(result.name, result.server, *_cells(result, results))
     # Neither a pipe's 80 columns nor a narrow terminal may cut the figures.
     console = Console(highlight=False)
-    console = Console(highlight=False, width=max(console.width, 130))
+    console = Console(highlight=False, width=max(console.width, 150))
     console.print(table)
     for result in results:
         text = result.error or (result.measurement.note if result.measurement else "")
         if text:
-            console.print(f"{result.workload.name}, {result.server}: {text}", markup=False)
+            console.print(f"{result.name}, {result.server}: {text}", markup=False)
     for remark in remarks:
         console.print(remark, markup=False)
 
@@ -111,10 +129,13 @@ def write_json(
         "results": [
             {
                 "workload": result.workload.name,
+                "part": result.part,
                 "server": result.server,
                 "unit": result.workload.unit,
                 "budget": result.budget,
                 "ratio": result.ratio,
+                "database_budget": result.database_budget,
+                "database_ratio": result.database_ratio,
                 "error": result.error,
                 **(dataclasses.asdict(result.measurement) if result.measurement else {}),
             }
@@ -134,7 +155,7 @@ def _cells(result: Result, results: Sequence[Result]) -> list[str]:
         "" if result.budget is None else _short(result.budget),
         "" if result.ratio is None else f"{result.ratio:.2f}",
         _against(result, results),
-        "" if measured.database is None else f"{_short(measured.database)} µs",
+        "" if measured.database is None else f"{_short(measured.database)} µs{_share(result)}",
         "" if measured.throughput is None else f"{measured.throughput:,.0f}",
         "" if measured.busy is None else f"{measured.busy:.0%}",
         *(
@@ -145,10 +166,15 @@ def _cells(result: Result, results: Sequence[Result]) -> list[str]:
     ]
 
 
+def _share(result: Result) -> str:
+    """How much of its budget the database used, where it has one."""
+    return "" if result.database_ratio is None else f" ({result.database_ratio:.2f})"
+
+
 def _against(peer: Result, results: Sequence[Result]) -> str:
     """What xmppd costs in the same workload, as a multiple of what `peer` does; empty for xmppd itself."""
     for ours in results:
-        same = ours is not peer and (ours.server, ours.workload) == ("xmppd", peer.workload)
+        same = ours is not peer and (ours.server, ours.name) == ("xmppd", peer.name)
         if same and ours.measurement and peer.measurement:
             return f"{ours.measurement.figure / peer.measurement.figure:.2f}"
     return ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,13 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import asyncpg
+
 from benchmarks.accounts import DOMAIN, Account, write_csv
 from benchmarks.certificate import write_certificate
 from benchmarks.client import Address
 from benchmarks.cores import Cores
 from benchmarks.errors import BenchmarkError
+from benchmarks.history import History
 from benchmarks.meter import Meter, meter
 from tests.support.postgres import Postgres
+from xmppd.config.load import load
+from xmppd.storage.open import open_configured
+from xmppd.storage.url import is_postgres
 
 HOST = "127.0.0.1"
 _START_SECONDS = 30.0
@@ -36,6 +44,8 @@ class Running:
     meter: Meter
     database: Meter | None = None
     """Of the PostgreSQL behind it, if there is one."""
+    filled: float = 0.0
+    """Seconds that writing the `History` took."""
 
 
 class Server(Protocol):
@@ -51,13 +61,15 @@ class Server(Protocol):
         ...
 
     @property
-    def knows_postgres(self) -> bool: ...
+    def ours(self) -> bool:
+        """Whether it is xmppd; no other is asked for a `postgres` or a `history`."""
+        ...
 
     def start(
-        self, mechanism: str, profile: Path | None, *, postgres: bool
+        self, mechanism: str, profile: Path | None, *, postgres: bool = False, history: History | None = None
     ) -> AbstractContextManager[Running]:
         """Run it, able to do `mechanism`, until the context ends. `profile`: write a cProfile file there. `postgres`:
-        with everything in a PostgreSQL.
+        with everything in a PostgreSQL. `history`: what is in its archive.
         """
         ...
 
@@ -70,12 +82,13 @@ class Xmppd:
     """The server this project is about, started from the checkout through its public command line."""
 
     name = "xmppd"
-    knows_postgres = True
+    ours = True
 
     def __init__(self, folder: Path, cores: Cores) -> None:
         self._folder = folder
         self._cores = cores
         self._database: Postgres | None = None
+        self._runs = 0
 
     def version(self) -> str:
         shown = subprocess.run([sys.executable, "-m", "xmppd", "--version"], capture_output=True, text=True)
@@ -84,40 +97,65 @@ class Xmppd:
     def prepare(self, accounts: Sequence[Account]) -> None:
         write_certificate(self._folder / "cert.pem", self._folder / "key.pem")
         write_csv(accounts, self._folder / "accounts.csv")
-        self._import(self._configure("sqlite", ""))
+        self._import(self._configure(_TEMPLATE))
 
     @contextlib.contextmanager
-    def start(self, mechanism: str, profile: Path | None, *, postgres: bool) -> Iterator[Running]:
-        config = self._folder / "sqlite.toml"
-        database = None
-        if postgres:
-            config = self._folder / "postgres.toml"
-            database = self._database or self._start_database()
-        profiler = ["-m", "cProfile", "-o", str(profile)] if profile else []
-        command = [*self._command(config, profiler), "serve"]
-        with started(command, self._folder / "xmppd.log", self._cores, stdout=subprocess.PIPE) as process:
-            ready = _ready_line(process, self._folder / "xmppd.log")
-            yield Running(
-                _address(ready, "c2s"),
-                _address(ready, "c2s_tls"),
-                meter(process.pid),
-                None if database is None else meter(database.pid),
-            )
+    def start(
+        self, mechanism: str, profile: Path | None, *, postgres: bool = False, history: History | None = None
+    ) -> Iterator[Running]:
+        with self._storage(postgres=postgres) as (config, database):
+            filled = self._fill(config, history)
+            profiler = ["-m", "cProfile", "-o", str(profile)] if profile else []
+            command = [*self._command(config, profiler), "serve"]
+            log = self._folder / "xmppd.log"
+            with started(command, log, self._cores, stdout=subprocess.PIPE) as process:
+                ready = _ready_line(process, log)
+                yield Running(
+                    _address(ready, "c2s"),
+                    _address(ready, "c2s_tls"),
+                    meter(process.pid),
+                    None if database is None else meter(database.pid),
+                    filled,
+                )
 
     def close(self) -> None:
         if self._database is not None:
             self._database.stop()
 
+    @contextlib.contextmanager
+    def _storage(self, *, postgres: bool) -> Iterator[tuple[Path, Postgres | None]]:
+        """A configuration with a storage of its own, in which there are only the accounts."""
+        self._runs += 1
+        name = f"run{self._runs}"
+        if not postgres:
+            shutil.copytree(self._folder / _TEMPLATE, self._folder / name)
+            yield self._configure(name), None
+            return
+        database = self._database or self._start_database()
+        database.run(f'CREATE DATABASE "{name}" TEMPLATE "{_TEMPLATE}"')
+        try:
+            yield self._configure(name, database.url(name)), database
+        finally:
+            # Else its autovacuum would run while others are measured.
+            database.run(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def _fill(self, config: Path, history: History | None) -> float:
+        if history is None:
+            return 0.0
+        began = time.perf_counter()
+        with self._cores.for_preparation():
+            asyncio.run(_write(history, config))
+        return time.perf_counter() - began
+
     def _start_database(self) -> Postgres:
         """On all cores but the server's, where the machine has them."""
         self._database = Postgres(self._folder / "postgres", durable=True, settings=_POSTGRES).start()
-        url = self._database.create("bench")
-        self._import(self._configure("postgres", f'[storage]\nurl = "{url}"\n'))
+        self._import(self._configure("first", self._database.create(_TEMPLATE)))
         return self._database
 
-    def _configure(self, name: str, more: str) -> Path:
+    def _configure(self, name: str, url: str = "") -> Path:
         config = self._folder / f"{name}.toml"
-        config.write_text(_XMPPD_TOML.format(name=name) + more)
+        config.write_text(_XMPPD_TOML.format(name=name) + (f'[storage]\nurl = "{url}"\n' if url else ""))
         return config
 
     def _import(self, config: Path) -> None:
@@ -131,6 +169,23 @@ class Xmppd:
         return [sys.executable, *profiler, "-m", "xmppd", "-c", str(config)]
 
 
+async def _write(history: History, config: Path) -> None:
+    """Fill the storage of `config`, and leave nothing to be tidied up while others measure."""
+    settings = load(config, {})
+    stores = await open_configured(settings)
+    try:
+        await history.write(stores)
+    finally:
+        await stores.close()
+    url = settings.storage.url or ""
+    if is_postgres(url):
+        connection = await asyncpg.connect(url)
+        await connection.execute("VACUUM (ANALYZE) archive")
+        await connection.execute("CHECKPOINT")
+        await connection.close()
+
+
+_TEMPLATE = "accounts"
 _POSTGRES = {"shared_buffers": "256MB", "max_wal_size": "4GB", "autovacuum": "on"}
 
 # Everything a deployment has on stays on. What would throttle the generator is raised, not switched off, so that

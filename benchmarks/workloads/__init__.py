@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.workloads.base import Workload
+from benchmarks.workloads.catch_up import CatchUp
 from benchmarks.workloads.chat import Chat
 from benchmarks.workloads.idle import Idle
 from benchmarks.workloads.login import Login
+from benchmarks.workloads.page import MamPage
 from benchmarks.workloads.presence import Presence
 
 WORKLOADS: tuple[Workload, ...] = (
@@ -16,7 +18,19 @@ WORKLOADS: tuple[Workload, ...] = (
     Chat(name="chat-tls-1", tls=True, budget=30.0),
     Chat(name="chat-tls-4", tls=True, window=4, budget=18.0),
     Chat(name="archive-sqlite", tls=True, stored=True, ask_every=5, budget=60.0),
-    Chat(name="archive-postgres", tls=True, stored=True, ask_every=5, postgres=True, budget=60.0),
+    Chat(
+        name="archive-postgres",
+        tls=True,
+        stored=True,
+        ask_every=5,
+        postgres=True,
+        budget=60.0,
+        database_budget=60.0,
+    ),
+    MamPage(name="mam-page-sqlite"),
+    MamPage(name="mam-page-postgres", postgres=True, database_budget=1_000.0),
+    CatchUp(name="catch-up-sqlite"),
+    CatchUp(name="catch-up-postgres", postgres=True),
     Presence(budget=11.0),
     Login(name="login-sha-1", mechanism="SCRAM-SHA-1", budget=1.2),
     Login(name="login-sha-256", mechanism="SCRAM-SHA-256", budget=1.2),

@@ -7,19 +7,23 @@ import operator
 import statistics
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from benchmarks.accounts import Account
 from benchmarks.client import Connection, client_tls
 from benchmarks.cores import Cores, busy_seconds
 from benchmarks.errors import BenchmarkError
+from benchmarks.history import History
 from benchmarks.login import Gate, enable
 from benchmarks.loop import Loop
 from benchmarks.scram import KeyCache
 from benchmarks.server import Running
+
+REST_SECONDS = 0.02
+"""In which a server does what it puts off until its clients have been served."""
 
 
 def _size(default: float, help: str) -> Any:
@@ -37,6 +41,8 @@ class Options:
     contacts: int = _size(100, "contacts of presence")
     logins: int = _size(200, "sessions per batch of the login workloads")
     sessions: int = _size(2000, "sessions of idle")
+    history: int = _size(200_000, "rows of the archive in mam-page")
+    catchups: int = _size(1000, "accounts of catch-up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,11 @@ class Workload(Protocol):
         ...
 
     @property
+    def database_budget(self) -> float | None:
+        """CPU µs of PostgreSQL per unit, None where there is no budget for it."""
+        ...
+
+    @property
     def mechanism(self) -> str:
         """The SASL mechanism its clients use."""
         ...
@@ -95,9 +106,16 @@ class Workload(Protocol):
         """How many accounts it needs."""
         ...
 
-    def run(self, bench: Bench) -> Measurement:
-        """Run it. Raises BenchmarkError where it cannot."""
+    def run(self, bench: Bench) -> Measurement | Mapping[str, Measurement]:
+        """Run it; several measurements by name where it has parts. Raises BenchmarkError where it cannot."""
         ...
+
+
+@runtime_checkable
+class Filled(Workload, Protocol):
+    """One that reads what was written long before."""
+
+    def history(self, options: Options) -> History: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +210,17 @@ class Bench:
         if acknowledged:
             gate.play_all(connections, enable)
         return connections
+
+    def log_out(self, connections: Sequence[Connection]) -> None:
+        """Close all streams, and wait until the server has done so."""
+        for connection in connections:
+            connection.finish()
+        if not self.loop.run(30, lambda: all(connection.closed for connection in connections)):
+            left = sum(not connection.closed for connection in connections)
+            raise BenchmarkError(
+                f"{left} of {len(connections)} connections are open 30 s after </stream:stream>"
+            )
+        self.loop.run(REST_SECONDS)
 
     def measure(
         self, drive: Callable[[float], object], units: Callable[[], int], latencies: array[float]

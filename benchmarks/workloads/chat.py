@@ -15,7 +15,7 @@ from benchmarks.workloads.base import Bench, Measurement, Options
 
 REQUEST = b"<r xmlns='urn:xmpp:sm:3'/>"
 _NO_STORE = "<no-store xmlns='urn:xmpp:hints'/>"
-_BODY = ("All the world's a stage, and all the men and women merely players. " * 3)[:150]
+BODY = ("All the world's a stage, and all the men and women merely players. " * 3)[:150]
 
 
 class Pair:
@@ -60,7 +60,7 @@ class Pair:
         self._clock = time.perf_counter
         self._count = MarkerCounter(b"</message>").feed
         self._head = f"<message to='{to}' type='chat' id='m".encode()
-        self._tail = f"'><body>{_BODY}</body>{'' if stored else _NO_STORE}</message>".encode()
+        self._tail = f"'><body>{BODY}</body>{'' if stored else _NO_STORE}</message>".encode()
         self._ask_every = ask_every
         self._count_requests = MarkerCounter(REQUEST).feed if ask_every else None
         self._acknowledge = receiver.write
@@ -118,6 +118,7 @@ class Chat:
     window: int = 1
     rate: float | None = None
     budget: float | None = None
+    database_budget: float | None = None
     unit: str = "µs/message"
     mechanism: str = "SCRAM-SHA-1"
 

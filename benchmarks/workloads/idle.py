@@ -18,6 +18,7 @@ class Idle:
 
     name: str = "idle"
     budget: float | None = None
+    database_budget: float | None = None
     unit: str = "KiB/session"
     mechanism: str = "SCRAM-SHA-1"
     postgres: bool = False

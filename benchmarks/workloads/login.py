@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.client import Connection
-from benchmarks.errors import BenchmarkError
-from benchmarks.workloads.base import Bench, Measurement, Options, Stopwatch, no_collector
+from benchmarks.workloads.base import REST_SECONDS, Bench, Measurement, Options, Stopwatch, no_collector
 
 _CONCURRENCY = 16
-_REST_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +18,7 @@ class Login:
     name: str
     mechanism: str
     budget: float | None = None
+    database_budget: float | None = None
     unit: str = "ms/login"
     postgres: bool = False
 
@@ -33,7 +30,7 @@ class Login:
         gate = bench.gate(tls=True)
         gate.concurrency = _CONCURRENCY
         # Warms up the server, and fills the cache of salted passwords: from here on the generator hashes none.
-        _log_out(bench, gate.login_all(accounts))
+        bench.log_out(gate.login_all(accounts))
         gate.durations.clear()
         watch = Stopwatch(bench.running, bench.cores)
         costs: list[float] = []
@@ -43,19 +40,10 @@ class Login:
             while len(costs) < bench.options.rounds or time.perf_counter() - began < bench.options.seconds:
                 with watch.window():
                     connections = gate.login_all(accounts)
-                    bench.loop.run(_REST_SECONDS)  # the last initial presences
+                    bench.loop.run(REST_SECONDS)  # the last initial presences
                 costs.append(watch.last.server / len(accounts) * 1e3)
                 before = meter.cpu()
-                _log_out(bench, connections)
+                bench.log_out(connections)
                 departures.append((meter.cpu() - before) / len(accounts) * 1e3)
         note = f"logging out costs {statistics.median(departures):.2f} ms more"
         return watch.measurement(costs, len(accounts) * len(costs), gate.durations, note)
-
-
-def _log_out(bench: Bench, connections: Sequence[Connection]) -> None:
-    for connection in connections:
-        connection.finish()
-    if not bench.loop.run(30, lambda: all(connection.closed for connection in connections)):
-        left = sum(not connection.closed for connection in connections)
-        raise BenchmarkError(f"{left} of {len(connections)} connections are open 30 s after </stream:stream>")
-    bench.loop.run(_REST_SECONDS)

@@ -72,6 +72,7 @@ class Presence:
 
     name: str = "presence"
     budget: float | None = None
+    database_budget: float | None = None
     unit: str = "µs/delivery"
     mechanism: str = "SCRAM-SHA-1"
     postgres: bool = False
