@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from tests.support.harness import Client, Harness
 from tests.support.kept import HeldBack
-from tests.support.mail import JULIET, ROMEO, bodies, kept, online, presence, say, texts
+from tests.support.mail import JULIET, ROMEO, SECRET, bodies, kept, online, presence, say, texts
+from xmppd.storage.archive import Kind, NewMessage, NewRow
 
 
 @pytest.fixture
@@ -126,6 +127,55 @@ async def test_when_nobody_is_left_it_stays_kept_with_its_time(held: Harness, st
     again = await online(held, "orchard")
     again.expect(kept(1), kept(2))
     again.expect_nothing()
+
+
+async def test_when_the_next_one_comes_as_the_first_wants_no_more(held: Harness, store: HeldBack) -> None:
+    """What came for one device alone is read for that one; who comes meanwhile takes the rest."""
+    juliet = await held.client(JULIET)
+    await juliet.send(say(1))
+    store.hold("owed.done")
+    orchard, home, silent = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "home", "silent")]
+    silent.send_nowait(presence(-1))
+    orchard.send_nowait("<presence/>")
+    await held.pass_by()
+    juliet.send_nowait(say(2, to=f"{ROMEO}/silent"))
+    await held.pass_by()
+    orchard.send_nowait(presence(-1))
+    await held.pass_by()
+    store.step("owed.done")
+    await held.pass_by()
+    assert store.waiting("owed.done") == 1, "of the one that is for a device that is there"
+    home.send_nowait("<presence/>")
+    juliet.send_nowait(say(3) + say(4, more=SECRET))
+    await held.pass_by()
+    store.let_go()
+    await held.settle()
+    assert bodies(home) == ["1", "3", "4"]
+    assert bodies(silent) == ["2"]
+    assert bodies(orchard) == []
+    assert await held.waiting(ROMEO) == 0
+
+
+async def test_who_wanted_nothing_for_a_moment_misses_nothing_later(held: Harness, store: HeldBack) -> None:
+    juliet = await held.client(JULIET)
+    await juliet.send(say(1))
+    orchard = await held.client(f"{ROMEO}/orchard")
+    orchard.stop_reading()
+    orchard.send_nowait("<presence/>")
+    await held.pass_by()
+    orchard.send_nowait(presence(-1))
+    await held.pass_by()
+    juliet.send_nowait(say(2))
+    await held.pass_by()
+    orchard.send_nowait(presence(0))
+    await held.pass_by()
+    orchard.read_on()
+    await held.settle()
+    assert bodies(orchard) == ["1", "2"]
+    row = NewRow(orchard.session.account.id, 0, Kind.OWED)
+    await store.archive.append([NewMessage(kept(3).encode(), [row])])
+    await juliet.send(say(4))
+    assert bodies(orchard) == ["3", "4"]
 
 
 # ---- devices that acknowledge (XEP-0198)

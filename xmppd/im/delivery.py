@@ -151,6 +151,8 @@ class Delivery:
         else:
             box.open = False
             box.waiting += 1
+            if (line := self._lines.get(account.id)) is not None:
+                line.newest = max(line.newest, place.id)  # somebody may come before it is over
         for hook in self._received:
             hook(copy, account, resources)
         if not resources:
@@ -279,6 +281,7 @@ class Delivery:
         line = self._lines.get(session.account.id)
         if line is not None:
             line.gone.discard(session)  # it may be the taker again
+            line.again = True
         elif not _box(session.account).open or _takers(session.account) == [session]:
             self._start(session, everyone=False)
 
@@ -329,7 +332,10 @@ class Delivery:
                         taker = _taker(account, line.gone)
                         if taker is None:
                             await self._give_named(line, account)
-                            return
+                            account = self._accounts.peek(account.jid) or account
+                            if _taker(account, line.gone) is None:
+                                return
+                            break  # somebody has come meanwhile
                         line.taker = taker
                     if not await self._give(chunk, line, account, box):
                         line.gone.add(line.taker)
@@ -351,8 +357,7 @@ class Delivery:
                 box.waiting = 0
             else:
                 box.lose_count()
-            if _taker(account, line.gone) is None:
-                box.open = False
+            box.open = _taker(account, line.gone) is not None
             for _, message, session in line.passing:
                 self._pass(message, account, session)
 
