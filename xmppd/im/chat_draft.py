@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
 from xmppd.storage.archive import Checkpoint, Conversation, Mark
@@ -27,9 +27,12 @@ class Draft:
         self.changes = 0
         self._version = checkpoint.version
         self._lines = {line.peer: line for line in checkpoint.conversations}
+        self._before: dict[int, int] = {}
 
-    def fold(self, rows: Iterable[tuple[int, int]]) -> None:
-        """Add ``rows`` (id, peer with its ``Mark``), which follow ``upto`` in ascending order."""
+    def fold(self, rows: Iterable[tuple[int, int]], markers: Container[int] = ()) -> None:
+        """Add ``rows`` (id, peer with its ``Mark``), which follow ``upto`` in ascending order; ``markers`` are the ids
+        of those that tell what is read.
+        """
         lines = self._lines
         touched: dict[int, list[int]] = {}  # as a Conversation, to be written to
         id = self.upto
@@ -47,6 +50,8 @@ class Draft:
                     continue
                 touched[peer] = line
             line[1] = id
+            if id in markers:
+                self._before[peer] = line[3]
             if marked & _UNREAD:
                 line[2] = id
                 if marked & _SENT:
@@ -60,6 +65,10 @@ class Draft:
     def get(self, peer: int) -> Conversation | None:
         """The conversation with the ``peer_key`` ``peer``."""
         return self._lines.get(peer)
+
+    def unread_behind_marker(self, peer: int) -> int:
+        """How many of the unread messages of ``peer`` came after the last marker to it."""
+        return self._lines[peer].unread - self._before[peer]
 
     def __iter__(self) -> Iterator[Conversation]:
         return iter(self._lines.values())

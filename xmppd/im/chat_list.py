@@ -45,10 +45,20 @@ _TRIES: Final = 10  # each time, somebody else was faster
 # these is not looked for.
 _LOOK_BACK: Final = (10, 90, 900)
 _RECOUNTED: Final = 100  # conversations whose unread messages are counted again in one reading
+_NEWEST: Final = 2**63 - 1
 _TYPES: Final = frozenset({"chat", "normal"})
 _PENDING: Final = 256  # markers of one account that wait; the oldest give way
 
 Reached = Callable[[Row], bool]
+
+
+@dataclass(slots=True)
+class Told:
+    """The messages of ``peer`` that markers were about, the last of which is in the row ``row``."""
+
+    peer: Jid
+    row: int
+    ids: set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,40 +179,45 @@ class ChatLists:
     async def _draft(self, owner: int) -> Draft:
         """The list as of now."""
         draft = Draft(await self._store.load(owner))
-        since = draft.upto
+        told: dict[int, Told] = {}
         while True:
             rows = await self._archive.marks(owner, after=draft.upto, limit=_SCAN)
-            draft.fold(rows)
+            if rows:
+                markers = await self._markers(owner, draft.upto, rows[-1][0])
+                draft.fold(rows, {marker.id for marker in markers})
+                for marker in markers:
+                    _note(told, marker, draft)
             if len(rows) < _SCAN:
                 break
-        if draft.upto > since:
-            for peer, ids in (await self._markers(owner, draft, since)).items():
-                await self._look_back(owner, draft, peer, _shows(peer, ids))
+        for key, last in told.items():
+            line = draft.get(key)
+            if line is not None and line.read < last.row:
+                unread = draft.unread_behind_marker(key)
+                await self._look_back(owner, draft, last.peer, _shows(last.peer, last.ids), last.row, unread)
         return draft
 
-    async def _markers(self, owner: int, draft: Draft, since: int) -> dict[Jid, set[str]]:
-        """What the rows behind ``since`` say to have been displayed, of conversations where anything is unread."""
-        found: dict[Jid, set[str]] = {}
+    async def _markers(self, owner: int, after: int, upto: int) -> list[Row]:
+        """The rows above ``after`` up to ``upto`` that tell what is read."""
+        found: list[Row] = []
         while True:
-            query = Query(after=since, before=draft.upto + 1, kind=Kind.MARKER)
+            query = Query(after=after, before=upto + 1, kind=Kind.MARKER)
             rows = await self._archive.read(owner, query, limit=_MARKERS)
-            for row in rows:
-                line = draft.get(row.peer & ~0b11)
-                if line is not None and line.unread and row.id > line.read:
-                    ids = displayed(from_bytes(row.stanza).children)
-                    found.setdefault(_peer(row), set()).update(ids)
+            found += rows
             if len(rows) < _MARKERS:
                 return found
-            since = rows[-1].id
+            after = rows[-1].id
 
-    async def _look_back(self, owner: int, draft: Draft, peer: Jid, reached: Reached) -> bool:
-        """Mark as read what stands at or before the newest row that was ``reached``; False where that is nothing."""
+    async def _look_back(
+        self, owner: int, draft: Draft, peer: Jid, reached: Reached, before: int = _NEWEST, unread: int = 0
+    ) -> bool:
+        """Mark as read what stands at or before the newest row that was ``reached``; False where that is nothing. The
+        row is below the id ``before``, where ``unread`` messages are not.
+        """
         key = peer_key(peer)
         line = draft.get(key)
         if line is None or not line.unread:
             return False
-        unread = 0
-        before = line.last + 1
+        before = min(before, line.last + 1)
         for limit in _LOOK_BACK:
             query = Query(after=line.read, before=before, peer=key)
             rows = await self._archive.read(owner, query, limit=limit, backwards=True)
@@ -238,6 +253,19 @@ class ChatLists:
 def _peer(row: Row) -> Jid:
     envelope = Envelope.of(row.stanza)
     return Jid.parse(envelope.to if row.peer & Mark.SENT else envelope.sender).bare
+
+
+def _note(told: dict[int, Told], marker: Row, draft: Draft) -> None:
+    """Add ``marker``, a row that was folded, to what was ``told``, if it may change anything."""
+    key = marker.peer & ~0b11
+    line = draft.get(key)
+    if line is None or not line.unread or marker.id <= line.read:
+        return
+    ids = displayed(from_bytes(marker.stanza).children)
+    if key not in told:
+        told[key] = Told(_peer(marker), marker.id, set())
+    told[key].row = marker.id
+    told[key].ids.update(ids)
 
 
 def _shows(peer: Jid, ids: set[str]) -> Reached:

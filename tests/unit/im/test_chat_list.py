@@ -286,6 +286,36 @@ async def test_a_message_too_far_back_is_not_looked_for() -> None:
             assert (await now.nodes[0].read(now.owner)).unread_messages == left
 
 
+async def test_a_marker_is_found_however_much_came_behind_it() -> None:
+    async with world() as now:
+        for number in range(5):
+            await now.happen(ROMEO, Mark.UNREAD, f"m{number}")
+        await now.happen(ROMEO, Mark.SENT, "", Kind.MARKER, "m2")
+        message = NewMessage(
+            Message(type="chat", sender=ROMEO, to=JULIET, id="late").wire(),
+            (NewRow(now.owner, peer_key(ROMEO) | Mark.UNREAD),),
+        )
+        for _ in range(3):
+            await now.stores.archive.append([message] * 400)
+        assert (await now.nodes[0].read(now.owner)).unread_messages == 2 + 1_200
+
+
+async def test_a_marker_in_front_of_the_first_message_says_nothing() -> None:
+    async with world() as now:
+        message = Message(type="chat", sender=ROMEO, to=JULIET, id="m1")
+        marker = Message(type="chat", sender=JULIET, to=ROMEO).with_child(
+            Element("displayed", "urn:xmpp:chat-markers:0", {"id": "m1"})
+        )
+        romeo = peer_key(ROMEO)
+        await now.stores.archive.append(
+            [
+                NewMessage(marker.wire(), (NewRow(now.owner, romeo | Mark.SENT, Kind.MARKER),)),
+                NewMessage(message.wire(), (NewRow(now.owner, romeo | Mark.UNREAD),)),
+            ]
+        )
+        assert (await now.nodes[0].read(now.owner)).unread_messages == 1
+
+
 async def test_a_list_is_bounded_when_it_is_saved() -> None:
     async with world(limit=2) as now:
         for peer in PEERS:
