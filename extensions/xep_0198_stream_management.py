@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from msgspec import Meta
 
 from xmppd import ns
 from xmppd.clock import Clock, stamp
+from xmppd.config.values import Address, Kind, parse_address
 from xmppd.errors import StanzaCondition, StanzaError, StreamError
 from xmppd.extension import Extension, Setup
 from xmppd.ids import Ids
@@ -35,6 +37,15 @@ _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False, None: F
 _KEPT_TYPES: Final = frozenset({"normal", "chat"})
 
 
+def _location(value: object, _: Path) -> Address:
+    if not isinstance(value, str):
+        raise ValueError("it is no text")
+    return parse_address(value)
+
+
+LOCATION: Final = Kind(_location, 'such as "xmpp1.example.org:5222" or "[2001:db8::1]:5222"')
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of ``[extensions.sm]``."""
 
@@ -51,12 +62,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(ge=1, le=1_000, description="After how many stanzas a client is asked what it has got."),
     ] = 10
     location: Annotated[
-        str,
+        Address | None,
+        LOCATION,
         Meta(
-            max_length=255,
-            description='Where clients should come back to, as "host:port"; empty: where they found the server before.',
+            description="Where clients should come back to; without it, where they found the server before."
         ),
-    ] = ""
+    ] = None
 
 
 class StreamManagement:
@@ -93,8 +104,8 @@ class StreamManagement:
         if wanted and most:
             sm.id, sm.seconds = self._ids.token(), float(most)
             attrs = {"id": sm.id, "resume": "true", "max": str(most)}
-            if self._options.location:
-                attrs["location"] = self._options.location
+            if self._options.location is not None:
+                attrs["location"] = str(self._options.location)
         session.link.write(to_bytes(Element("enabled", NS, attrs)))
         session.sm = sm
 

@@ -223,6 +223,30 @@ async def test_who_says_goodbye_is_gone(server: ServerProcess) -> None:
         await again.bind("balcony")
 
 
+@pytest.mark.parametrize("how", ["too large", "the same resource", "a new password"])
+async def test_what_ends_a_session_for_good(server: ServerProcess, how: str) -> None:
+    async with Wires(server) as wires:
+        juliet, id = await enabled(wires, "juliet/balcony")
+        if how == "too large":
+            await juliet.send(f"<message><body>{'x' * 300_000}</body></message>")
+            assert await juliet.error() == "policy-violation"
+        elif how == "the same resource":
+            juliet.reset()
+            await wires.login("juliet/balcony")
+        else:
+            juliet.reset()
+            arguments = ("user", "passwd", f"juliet@{DOMAIN}", "--password", "a much better password")
+            assert (await asyncio.to_thread(server.run, *arguments)).returncode == 0
+        wire = await wires.stranger()
+        if how == "a new password":
+            await wire.authenticate("juliet", "a much better password")
+        else:
+            await wire.authenticate("juliet")
+        await wire.open()
+        await wire.send(resume(id, 1))
+        await wire.expect(f"<failed xmlns='{NS}' h='1'><item-not-found xmlns='{ns.STANZA_ERRORS}'/></failed>")
+
+
 async def test_what_was_sent_twice_is_told_by_the_count(server: ServerProcess) -> None:
     """As many stanzas as fit, then the connection is reset; the client sends again what was not handled."""
     async with Wires(server) as wires:

@@ -118,6 +118,15 @@ def test_zero_is_off(timeout: float) -> None:
     assert watch.connection.ended == []
 
 
+@pytest.mark.parametrize(("after", "every"), [(60, 7.5), (0, 7.5), (8, 2)])
+def test_each_is_reminded_of_what_it_has_not_acknowledged_heard_or_not(after: float, every: float) -> None:
+    watch = Watch(after, 30)
+    watch.pass_by(10 * every, hearing_every=every)
+    assert watch.connection.reminders == 10
+    watch.pass_by(every)
+    assert watch.connection.reminders == 11
+
+
 def test_after_stop_nobody_is_asked_and_it_may_be_stopped_twice() -> None:
     watch = Watch(60, 30)
     watch.pass_by(30)
