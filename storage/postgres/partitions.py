@@ -52,7 +52,7 @@ class Partitions:
         """See that this month and the next have their partition. To be called at the start and once a day."""
         partitions, now = await self._database.read(_look)
         self.recent = month(now - _WEEK)
-        if partitions[-1].start < month(now, 2):
+        if not partitions or partitions[-1].start < month(now, 2):
             await self._database.write(_split_rest)
 
     async def drop(self, *, before: int) -> int:
@@ -63,7 +63,7 @@ class Partitions:
             return await _drop(connection, [part for part in partitions if part.end <= min(before, now)])
 
         partitions, _ = await self._database.read(_look)
-        if partitions[0].end > before:
+        if not partitions or partitions[0].end > before:
             return 0
         return await self._database.write(work)
 
@@ -84,6 +84,8 @@ async def _look(connection: Connection) -> tuple[list[_Partition], int]:
     """All partitions in order, and the database's time as an id."""
     found = []
     for name, text in await connection.fetch(_LIST):
+        if text is None:
+            continue  # somebody removes or changes it in this moment
         bounds = _BOUNDS(text)
         assert bounds is not None, text
         start = _LEAST if bounds[1] == "MINVALUE" else int(bounds[1])

@@ -400,6 +400,38 @@ new_messages = st.builds(
 )
 
 
+async def compare(stores: Stores, data: st.DataObject) -> None:
+    """Write some batches and read something of each owner, here and there."""
+    owners = [await add_account(stores, f"user{number}@capulet.example") for number in range(3)]
+    model = Model()
+    for batch in data.draw(st.lists(st.lists(new_messages, max_size=6), max_size=5), label="batches"):
+        mine = [
+            new._replace(rows=tuple(row._replace(owner=owners[row.owner]) for row in new.rows))
+            for new in batch
+        ]
+        for new, placed in zip(mine, await stores.archive.append(mine), strict=True):
+            model.add(new, placed)
+    for owner in owners:
+        ids = [row.id for row in model.rows.get(owner, [])]
+        near = st.sampled_from([0, ALL, *ids, *(id + 1 for id in ids)])
+        query = Query(
+            after=data.draw(near),
+            before=data.draw(near),
+            peer=data.draw(st.sampled_from([None, *PEERS])),
+            ids=data.draw(st.none() | st.lists(near, max_size=5).map(tuple)),
+        )
+        limit, backwards = data.draw(st.integers(1, 5)), data.draw(st.booleans())
+        expected = model.read(owner, query)
+        part = expected[-limit:] if backwards else expected[:limit]
+        assert await stores.archive.read(owner, query, limit=limit, backwards=backwards) == part
+        assert await stores.archive.count(owner, query) == len(expected)
+        owed = [row for row in model.rows.get(owner, []) if row.kind & Kind.OWED and row.id > query.after]
+        newest = model.newest.get(owner, 0)
+        assert await stores.archive.owed(owner, after=query.after, limit=limit) == (owed[:limit], newest)
+        marks = [(row.id, row.peer) for row in model.read(owner, Query(after=query.after))]
+        assert await stores.archive.marks(owner, after=query.after, limit=limit) == marks[:limit]
+
+
 @pytest.mark.parametrize("name", ENGINES)
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
@@ -408,35 +440,10 @@ def test_it_does_what_a_list_would_do(
 ) -> None:
     async def main(directory: Path) -> None:
         stores = await ENGINES[name](directory).open()
-        owners = [await add_account(stores, f"user{number}@capulet.example") for number in range(3)]
-        model = Model()
-        for batch in data.draw(st.lists(st.lists(new_messages, max_size=6), max_size=5), label="batches"):
-            mine = [
-                new._replace(rows=tuple(row._replace(owner=owners[row.owner]) for row in new.rows))
-                for new in batch
-            ]
-            for new, placed in zip(mine, await stores.archive.append(mine), strict=True):
-                model.add(new, placed)
-        for owner in owners:
-            ids = [row.id for row in model.rows.get(owner, [])]
-            near = st.sampled_from([0, ALL, *ids, *(id + 1 for id in ids)])
-            query = Query(
-                after=data.draw(near),
-                before=data.draw(near),
-                peer=data.draw(st.sampled_from([None, *PEERS])),
-                ids=data.draw(st.none() | st.lists(near, max_size=5).map(tuple)),
-            )
-            limit, backwards = data.draw(st.integers(1, 5)), data.draw(st.booleans())
-            expected = model.read(owner, query)
-            part = expected[-limit:] if backwards else expected[:limit]
-            assert await stores.archive.read(owner, query, limit=limit, backwards=backwards) == part
-            assert await stores.archive.count(owner, query) == len(expected)
-            owed = [row for row in model.rows.get(owner, []) if row.kind & Kind.OWED and row.id > query.after]
-            newest = model.newest.get(owner, 0)
-            assert await stores.archive.owed(owner, after=query.after, limit=limit) == (owed[:limit], newest)
-            marks = [(row.id, row.peer) for row in model.read(owner, Query(after=query.after))]
-            assert await stores.archive.marks(owner, after=query.after, limit=limit) == marks[:limit]
-        await stores.close()
+        try:
+            await compare(stores, data)
+        finally:
+            await stores.close()
 
     asyncio.run(main(tmp_path_factory.mktemp("model")))
 
