@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.harness import Client, Harness
 from tests.support.history import archive, ask
+from tests.support.postgres import fresh_database, give_back
 from xmppd.storage.archive import Kind
+from xmppd.storage.open import open_stores
 
 OWNER = "juliet@capulet.lit"
 PEERS = ("romeo@montague.lit", "nurse@capulet.lit", OWNER)
@@ -44,7 +48,35 @@ SENT = st.builds(
 )
 
 
-@given(
+class OnPostgres(Harness):
+    """A server whose storage is PostgreSQL, with a clock of its own."""
+
+    async def __aenter__(self) -> Self:
+        self._url = await fresh_database()
+        self.stores = await open_stores(self._url, Path("/nonexistent"))
+        await self._build()
+        return self
+
+    async def __aexit__(self, *ending: Any) -> None:
+        await super().__aexit__(*ending)
+        give_back(self._url)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A history and how it is read. ``cut``: only what is between these two of its messages."""
+
+    history: list[Sent]
+    size: int
+    backwards: bool
+    flipped: bool
+    peer: int | None
+    resource: str
+    cut: tuple[int, int] | None
+
+
+CASES = st.builds(
+    Case,
     history=st.lists(SENT, max_size=40),
     size=st.integers(1, 12),
     backwards=st.booleans(),
@@ -53,65 +85,60 @@ SENT = st.builds(
     resource=st.sampled_from(["", "/a"]),
     cut=st.none() | st.tuples(st.integers(0, 40), st.integers(0, 40)),
 )
+
+
+@given(CASES)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_every_message_once_in_order(
-    history: list[Sent],
-    size: int,
-    backwards: bool,
-    flipped: bool,
-    peer: int | None,
-    resource: str,
-    cut: tuple[int, int] | None,
-) -> None:
-    asyncio.run(_check(history, size, backwards, flipped, peer, resource, cut))
+def test_every_message_once_in_order(case: Case) -> None:
+    asyncio.run(_check(case, Harness("capulet.lit", "montague.lit")))
 
 
-async def _check(
-    history: list[Sent],
-    size: int,
-    backwards: bool,
-    flipped: bool,
-    peer: int | None,
-    resource: str,
-    cut: tuple[int, int] | None,
-) -> None:
-    async with Harness("capulet.lit", "montague.lit") as server:
+@given(CASES)
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_message_once_in_order_on_postgresql(case: Case) -> None:
+    asyncio.run(_check(case, OnPostgres("capulet.lit", "montague.lit")))
+
+
+async def _check(case: Case, harness: Harness) -> None:
+    async with harness as server:
         juliet = await server.client(f"{OWNER}/balcony")
         names: list[str] = []
-        for number, sent in enumerate(history):
+        for number, sent in enumerate(case.history):
             kind = Kind.OWED | Kind.HIDDEN if sent.hidden else Kind.NONE
             names += await archive(server, OWNER, sent.xml(str(number)), kind=kind)
             server.clock.advance(sent.pause)
         fields: dict[str, str] = {}
-        expected = [name for name, sent in zip(names, history, strict=True) if not sent.hidden]
-        if peer is not None:
-            fields["with_"] = f"{PEERS[peer]}{resource}"
-            expected = [
-                name
-                for name, sent in zip(names, history, strict=True)
-                if not sent.hidden and sent.peer == peer and resource in ("", sent.resource)
-            ]
-        if cut is not None and names:
-            low, high = (min(end, len(names) - 1) for end in cut)
+        if case.peer is not None:
+            fields["with_"] = f"{PEERS[case.peer]}{case.resource}"
+        between = set(names)
+        if case.cut is not None and names:
+            low, high = (min(end, len(names) - 1) for end in case.cut)
             fields |= {"after_id": names[low], "before_id": names[high]}
             between = set(names[low + 1 : high])
-            expected = [name for name in expected if name in between]
-        assert await _read(juliet, size, backwards, flipped, fields) == expected
+        expected = [
+            name
+            for name, sent in zip(names, case.history, strict=True)
+            if name in between
+            and not sent.hidden
+            and case.peer in (None, sent.peer)
+            and (case.peer is None or case.resource in ("", sent.resource))
+        ]
+        assert await _read(juliet, case, fields) == expected
 
 
-async def _read(
-    client: Client, size: int, backwards: bool, flipped: bool, fields: dict[str, str]
-) -> list[str]:
+async def _read(client: Client, case: Case, fields: dict[str, str]) -> list[str]:
     """The names of all messages, read page by page."""
     pages: list[list[str]] = []
-    position = "<before/>" if backwards else ""
+    position = "<before/>" if case.backwards else ""
     while True:
-        shown = await ask(client, f"<max>{size}</max>{position}", "<flip-page/>" if flipped else "", **fields)
-        page = shown.names[::-1] if flipped else shown.names
-        assert len(page) <= size
+        shown = await ask(
+            client, f"<max>{case.size}</max>{position}", "<flip-page/>" if case.flipped else "", **fields
+        )
+        page = shown.names[::-1] if case.flipped else shown.names
+        assert len(page) <= case.size
         assert shown.set == ({"first": page[0], "last": page[-1]} if page else {})
         pages.append(page)
         if shown.complete:
             break
-        position = f"<before>{page[0]}</before>" if backwards else f"<after>{page[-1]}</after>"
-    return [name for page in (reversed(pages) if backwards else pages) for name in page]
+        position = f"<before>{page[0]}</before>" if case.backwards else f"<after>{page[-1]}</after>"
+    return [name for page in (reversed(pages) if case.backwards else pages) for name in page]
