@@ -279,7 +279,8 @@ class Database:
 
 async def _transaction(link: Link, work: Work[T]) -> T:
     connection = link.connection
-    await connection.execute("BEGIN")
+    # Whatever the database's default is: waiting for a lock would fail at a stricter level.
+    await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
     result = await work(connection)
     link.number += 1
     await connection.execute(_RECORD, link.writer, link.number)

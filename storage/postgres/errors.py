@@ -18,6 +18,10 @@ _CAUSES: Final[dict[str, tuple[str, str]]] = {
         "see whether the server is a standby, or default_transaction_read_only is on; with several hosts in "
         "[storage] url, ?target_session_attrs=read-write finds the primary",
     ),
+    "26": (
+        "a prepared statement is missing",
+        "see that a PgBouncer between here and the server has pool_mode = session for this database",
+    ),
     "28": (
         "the server does not let this user in",
         "see the server's pg_hba.conf, and user and password in [storage] url, PGPASSWORD or ~/.pgpass",
@@ -110,7 +114,7 @@ def _cause(error: BaseException) -> tuple[tuple[str, str], str] | None:
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         cause = _CAUSES.get(state) or _CAUSES.get(state[:2])
-        return None if cause is None else (cause, f"{error} (SQLSTATE {state})")
+        return None if cause is None else (cause, f"{_first_line(error)} (SQLSTATE {state})")
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return ("no host is what target_session_attrs asks for", "see which server is the primary"), str(
             error
@@ -133,6 +137,11 @@ def _cause(error: BaseException) -> tuple[tuple[str, str], str] | None:
     ):  # other ones are mistakes of the program
         return ("the connection was lost", "see that the server runs and can be reached"), str(error)
     return None
+
+
+def _first_line(error: BaseException) -> str:
+    """Without details and hints, which may hold what users have written."""
+    return str(error).partition("\n")[0]
 
 
 def _starts(state: str | None, starts: tuple[str, ...]) -> bool:

@@ -51,7 +51,7 @@ async def migrate(
     before = await plan(connection, name, known)
     if not before.pending:
         return before
-    await connection.execute("BEGIN")
+    await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
     try:
         await connection.execute(
             "SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', '0', true)",

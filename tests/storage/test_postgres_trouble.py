@@ -23,12 +23,17 @@ from tests.support.proxy import Proxy
 from xmppd.errors import UserError
 from xmppd.jid import Jid
 from xmppd.storage.interfaces import NoSuchAccount, RosterChange, RosterItem, StorageUnavailable, Stores
-from xmppd.storage.open import open_stores
+from xmppd.storage.open import open_stores, postgres_url
+from xmppd.storage.postgres import pool
+from xmppd.storage.postgres.connection import Connection
+from xmppd.storage.postgres.database import Database
 
 BASE = Path("/")
+WAIT = 1.0  # seconds; enough to connect on a busy machine
 JULIET = Jid.parse("juliet@capulet.example")
 ROMEO = Jid.parse("romeo@montague.example")
 NUMBERS = count(1)
+COMMIT = b"COMMIT\0"  # as asyncpg sends it
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +121,7 @@ async def opening_fails(url: str, *said: str, wait: float = 0.2) -> None:
 
 
 async def test_a_server_that_stops_and_comes_back(opened: Opener, server: Postgres, url: str) -> None:
-    stores = await opened(url, wait=0.3)
+    stores = await opened(url, wait=WAIT)
     owner = await add_account(stores, str(JULIET))
     await add(stores, owner, "before")
     server.stop()
@@ -221,11 +226,11 @@ async def test_a_connection_cut_around_commit(
     stores = await opened(url.replace(f":{server.port}/", f":{proxy.port}/"))
     owner = await add_account(stores, str(JULIET))
     for number in range(1, 6):
-        proxy.cut_at(b"COMMIT", answered=answered)
+        proxy.cut_at(COMMIT, answered=answered)
         assert await add(stores, owner, str(number)) == number
         assert proxy.cuts == number
     assert await stored(stores, owner) == ["1", "2", "3", "4", "5"]
-    proxy.cut_at(b"COMMIT", answered=answered)
+    proxy.cut_at(COMMIT, answered=answered)
     await stores.accounts.delete(JULIET)  # a second attempt would find no such account
     with pytest.raises(NoSuchAccount):
         await stores.accounts.delete(JULIET)
@@ -235,9 +240,9 @@ async def test_a_server_that_stays_away_after_commit(
     opened: Opener, proxy: Proxy, server: Postgres, url: str
 ) -> None:
     """The one case in which nobody can know; the error says so."""
-    stores = await opened(url.replace(f":{server.port}/", f":{proxy.port}/"), wait=0.3)
+    stores = await opened(url.replace(f":{server.port}/", f":{proxy.port}/"), wait=WAIT)
     owner = await add_account(stores, str(JULIET))
-    proxy.cut_at(b"COMMIT", answered=True, refuse=True)
+    proxy.cut_at(COMMIT, answered=True, refuse=True)
     with pytest.raises(StorageUnavailable, match=r"while a change was being committed.*could not be asked"):
         await add(stores, owner, "x")
     proxy.refusing = False
@@ -245,7 +250,7 @@ async def test_a_server_that_stays_away_after_commit(
 
 
 async def test_a_server_that_does_not_answer(opened: Opener, server: Postgres, url: str) -> None:
-    stores = await opened(url, wait=0.3, statement=0.2)
+    stores = await opened(url, wait=WAIT, statement=0.5)
     owner = await add_account(stores, str(JULIET))
     server.freeze()
     try:
@@ -264,10 +269,40 @@ async def test_a_server_that_does_not_answer(opened: Opener, server: Postgres, u
     assert await stored(stores, owner) == []
 
 
+async def test_a_connection_that_a_firewall_forgot(
+    opened: Opener, proxy: Proxy, server: Postgres, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked before it is used again; without that, each use would take until the time is up."""
+    stores = await opened(url.replace(f":{server.port}/", f":{proxy.port}/"), statement=30)
+    owner = await add_account(stores, str(JULIET))
+    await asyncio.gather(*(version(stores, owner) for _ in range(5)))
+    monkeypatch.setattr(pool, "_STALE", 0.0)
+    monkeypatch.setattr(pool, "_ANSWER", 0.2)
+    proxy.forget()
+    started = time.monotonic()
+    assert await add(stores, owner, "x") == 1
+    assert await stored(stores, owner) == ["x"]
+    assert time.monotonic() - started < 15
+
+
+async def test_more_operations_than_may_wait(server: Postgres, url: str) -> None:
+    database = await Database.open(postgres_url(url), queue_limit=10)
+
+    async def work(connection: Connection) -> object:
+        return await connection.fetchval("SELECT 1")
+
+    for _ in range(2):
+        reads = [database.read(work) for _ in range(10)]
+        with pytest.raises(StorageUnavailable, match="overloaded: 10 operations wait"):
+            await database.read(work)
+        assert await asyncio.gather(*reads) == [1] * 10
+    await database.close()
+
+
 async def test_closing_while_the_server_is_away_ends_within_the_bound(
     opened: Opener, server: Postgres, url: str
 ) -> None:
-    stores = await opened(url, wait=0.3)
+    stores = await opened(url, wait=WAIT)
     owner = await add_account(stores, str(JULIET))
     server.stop()
     appends = [asyncio.create_task(add(stores, owner, "x")) for _ in range(50)]
@@ -283,7 +318,7 @@ async def test_closing_while_the_server_is_away_ends_within_the_bound(
 
 
 async def test_a_statement_that_takes_too_long(opened: Opener, server: Postgres, url: str) -> None:
-    stores = await opened(url, statement=0.2)
+    stores = await opened(url, statement=0.5)
     owner = await add_account(stores, str(JULIET))
     await add(stores, owner, "1")
     intruder = await asyncpg.connect(url)
@@ -298,7 +333,7 @@ async def test_a_statement_that_takes_too_long(opened: Opener, server: Postgres,
 
 
 async def test_all_connections_in_use(opened: Opener, server: Postgres, url: str) -> None:
-    stores = await opened(url, wait=0.3, connections=1)
+    stores = await opened(url, wait=WAIT, connections=1)
     owner, other = [await add_account(stores, str(jid)) for jid in (JULIET, ROMEO)]
     await add(stores, owner, "1")
     intruder = await asyncpg.connect(url)

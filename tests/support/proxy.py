@@ -2,8 +2,9 @@
 
 async with Proxy(5432) as proxy:
     ...                                       # connect to 127.0.0.1, proxy.port
-    proxy.cut_at(b"COMMIT", answered=True)    # the server gets it and answers; the client never learns of that
+    proxy.cut_at(b"COMMIT\\0", answered=True)  # the server gets it and answers; the client never learns of that
     proxy.cut()
+    proxy.forget()                            # those that are open lead nowhere any more
     proxy.refusing = True
 """
 
@@ -33,6 +34,7 @@ class Proxy:
         self._target = target
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._cut: _Cut | None = None
         self.refusing = False
@@ -54,6 +56,10 @@ class Proxy:
         """Cut every connection."""
         for writer in tuple(self._open):
             writer.transport.abort()
+
+    def forget(self) -> None:
+        """Carry nothing over the connections that are open now, and cut none, as a firewall does that forgot them."""
+        self._forgotten |= self._open
 
     def cut_at(self, mark: bytes, *, answered: bool, refuse: bool = False) -> None:
         """Cut the next connection over which the client sends ``mark``: before the server gets it, or, where
@@ -100,6 +106,8 @@ class Proxy:
         self, reader: asyncio.StreamReader, forth: asyncio.StreamWriter, swallow: asyncio.Event
     ) -> None:
         while data := await reader.read(65536):
+            if forth in self._forgotten:
+                continue
             if (cut := self._cut) is not None and cut.mark in data:
                 self._cut = None
                 self.cuts += 1
