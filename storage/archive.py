@@ -179,6 +179,10 @@ class ArchiveStore(Protocol):
         owner's ``Cursor.upto``, and all below ``before``; how many.
         """
 
+    @abstractmethod
+    async def make_ready(self) -> None:
+        """Prepare for the rows of the next weeks; to be called once a day, or more often."""
+
 
 MOST_ROWS: Final = 400  # of one ``append``
 

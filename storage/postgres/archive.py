@@ -154,6 +154,9 @@ class PostgresArchive(ArchiveStore):
 
         return await self._database.write(work)
 
+    async def make_ready(self) -> None:
+        await self._partitions.make_ahead()
+
     async def close(self) -> None:
         """Finish what was asked before and disconnect."""
         await self._writer.close()

@@ -121,6 +121,21 @@ async def test_a_name_of_what_was_erased_is_not_found_and_never_used_again(serve
     )
 
 
+async def test_the_storage_is_kept_ready_for_what_will_come(
+    server: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[float] = []
+
+    async def make_ready(self: object) -> None:
+        calls.append(server.clock.now())
+
+    monkeypatch.setattr(type(server.stores.archive), "make_ready", make_ready)
+    server.node.retention.start()
+    for _ in range(3):
+        await server.advance(3_600)
+    assert len(calls) == 4
+
+
 async def test_a_storage_that_fails_is_asked_again_an_hour_later(
     server: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

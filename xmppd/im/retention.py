@@ -59,6 +59,7 @@ class Retention:
 
     async def _erase(self) -> None:
         try:
+            await self._archive.make_ready()
             waiting = self._before(self._waiting_days) if self._waiting_days else 0
             while await self._archive.forget(before=waiting, limit=_BATCH) == _BATCH:
                 pass
