@@ -36,6 +36,12 @@ class Cores:
             yield
 
     @contextlib.contextmanager
+    def for_database(self) -> Iterator[None]:
+        """Processes started inside run on all cores but the server's; with the generator where there are no others."""
+        with self._moved(self.usable - _only(self.server)):
+            yield
+
+    @contextlib.contextmanager
     def _moved(self, cores: Set[int]) -> Iterator[None]:
         _pin(cores)
         try:

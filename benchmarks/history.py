@@ -20,7 +20,6 @@ from xmppd.storage.archive import MOST_ROWS, Cursor, Kind, Mark, NewMessage, New
 from xmppd.storage.interfaces import Stores
 
 CONTACTS: Final = 20
-_MOST: Final = 100_000
 _SEED: Final = 3
 _ADDRESSES: Final = re.compile(rb"<message to='[^']*' from='[^']*'").match
 _SENT: Final = int(Mark.SENT | Mark.UNREAD)
@@ -36,11 +35,12 @@ class History:
 
     rows: int
     accounts: int
+    most: int = 100_000
 
     @property
     def owned(self) -> int:
-        """100,000, or all that there can be: a row in each message."""
-        return min(_MOST, self.rows // 2)
+        """`most`, or all that there can be: a row in each message."""
+        return min(self.most, self.rows // 2)
 
     def messages(self, ids: Sequence[int]) -> Iterator[NewMessage]:
         """The messages in order; `ids` of the accounts in the storage."""

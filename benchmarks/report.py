@@ -101,7 +101,7 @@ def print_table(results: Sequence[Result], remarks: Sequence[str]) -> None:
         table.add_row(result.name, result.server, *_cells(result, results))
     # Neither a pipe's 80 columns nor a narrow terminal may cut the figures.
     console = Console(highlight=False)
-    console = Console(highlight=False, width=max(console.width, 150))
+    console = Console(highlight=False, width=max(console.width, 156))
     console.print(table)
     for result in results:
         text = result.error or (result.measurement.note if result.measurement else "")

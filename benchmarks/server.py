@@ -148,8 +148,9 @@ class Xmppd:
         return time.perf_counter() - began
 
     def _start_database(self) -> Postgres:
-        """On all cores but the server's, where the machine has them."""
-        self._database = Postgres(self._folder / "postgres", durable=True, settings=_POSTGRES).start()
+        self._database = Postgres(self._folder / "postgres", durable=True, settings=_POSTGRES)
+        with self._cores.for_database():
+            self._database.start()
         self._import(self._configure("first", self._database.create(_TEMPLATE)))
         return self._database
 

@@ -18,7 +18,7 @@ from benchmarks.workloads.base import Bench, Measurement, Options
 
 PAGE: Final = 50
 _STEP: Final = 100  # on the way to the middle: the most that xmppd gives at once
-_ACCOUNTS: Final = 200
+_ACCOUNTS: Final = 100
 _RESULT: Final = b"<result "
 _LAST: Final = b"<last>"
 _BEHIND: Final = b"<max>%d</max><after>%b</after>"

@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 from benchmarks import __main__ as program
 from benchmarks.accounts import make_accounts
 from benchmarks.errors import BenchmarkError
+from benchmarks.history import CONTACTS, History
 from benchmarks.markers import MarkerCounter
 from benchmarks.report import Result, write_json
 from benchmarks.scram import KeyCache, ScramClient
 from benchmarks.workloads import WORKLOADS, select
 from benchmarks.workloads.base import Measurement, Options, percentiles
+from xmppd.im.envelope import Envelope
+from xmppd.jid import Jid
+from xmppd.storage.archive import Kind, Mark, peer_key
 
 STREAM = b"<message><body>a</body></message><message id='</message'/><r/></message></mess</message>"
 
@@ -108,3 +112,29 @@ def test_the_json_holds_figure_budget_and_ratio_for_xmppd_and_no_budget_for_a_pe
     ours, theirs = json.loads((tmp_path / "new" / "last.json").read_text())["results"]
     assert (ours["figure"], ours["budget"], ours["ratio"]) == (33.0, 22.0, 1.5)
     assert (theirs["figure"], theirs["budget"], theirs["ratio"]) == (33.0, None, None)
+
+
+@pytest.mark.parametrize(("most", "owned"), [(100, 100), (5_000, 1_200)])
+def test_a_history_has_the_rows_that_its_messages_would_leave(most: int, owned: int) -> None:
+    history = History(2_400, accounts=30, most=most)
+    owners = {Jid.parse(account.jid): 1_000 + at for at, account in enumerate(make_accounts(30))}
+    of_owner: list[int] = []
+    contacts: set[int] = set()
+    messages = list(history.messages(list(owners.values())))
+    for at, message in enumerate(messages):
+        envelope = Envelope.of(message.stanza)
+        sender, to = Jid.parse(envelope.sender).bare, Jid.parse(envelope.to)
+        mine, theirs = message.rows
+        assert (mine.owner, theirs.owner) == (owners[sender], owners[to])
+        assert mine.peer == peer_key(to) | Mark.SENT | Mark.UNREAD
+        assert theirs.peer == peer_key(sender) | Mark.UNREAD
+        assert (mine.kind, theirs.kind) == (Kind.NONE, Kind.OWED)
+        if 1_000 in (mine.owner, theirs.owner):
+            of_owner.append(at)
+            contacts.add(mine.owner + theirs.owner - 1_000)
+    assert sum(len(message.rows) for message in messages) == 2_400
+    assert len({message.origin for message in messages}) == 1_200
+    assert len(of_owner) == history.owned == owned
+    assert contacts == set(range(1_001, 1_001 + CONTACTS))
+    gaps = [after - before for before, after in itertools.pairwise(of_owner)]
+    assert max(gaps) - min(gaps) <= 1, "spread evenly"
