@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
+import sys
+import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -11,7 +14,9 @@ from tests.support.durability.letters import Post
 from tests.support.durability.swallow import Swallow
 from tests.support.postgres import Postgres
 
-WAIT_SECONDS = 1.0  # for which the server waits for a database that is away
+# Recovery forces every file to the disk first, one by one, which takes seconds where the disk is busy.
+_SETTINGS = {"recovery_init_sync_method": "syncfs"} if sys.platform == "linux" else {}
+WAIT_SECONDS = 2.0  # for which the server waits for a database that is away
 
 
 class Engine(ABC):
@@ -42,9 +47,11 @@ class Sqlite(Engine):
 class Postgresql(Engine):
     """With ``fsync``, since it will be killed."""
 
-    def __init__(self, folder: Path, post: Post) -> None:
+    def __init__(self, post: Post) -> None:
         self._post = post
-        self._postgres = Postgres(folder / "postgres", durable=True)
+        # Another run of pytest closes the folders of this one to the user that PostgreSQL runs as.
+        self._folder = Path(tempfile.mkdtemp(prefix="xmppd-durability-"))
+        self._postgres = Postgres(self._folder / "postgres", durable=True, settings=_SETTINGS)
         self._swallow: Swallow | None = None
 
     async def start(self) -> None:
@@ -59,6 +66,7 @@ class Postgresql(Engine):
         if self._swallow is not None:
             await self._swallow.close()
         await asyncio.to_thread(self._postgres.stop, signal.SIGQUIT)
+        await asyncio.to_thread(shutil.rmtree, self._folder)
 
     async def restart(self) -> None:
         """In the way that drops everything at once (immediate): it has to recover."""
@@ -84,6 +92,6 @@ class Postgresql(Engine):
     async def hole(self) -> None:
         """As ``swallow``, and for longer than the server waits nobody can be asked whether it is there."""
         assert self._swallow is not None
-        if await self._swallow.next_answer(away=2 * WAIT_SECONDS):
+        if await self._swallow.next_answer(away=WAIT_SECONDS + 1.0):
             self._post.figures.holes += 1
             self._post.happened("the answer to a COMMIT was lost, and the database was away")

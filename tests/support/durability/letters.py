@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, NamedTuple
 
+_LOGGED: Final = re.compile(r"(\S+) ((?:warning|error|critical) (?!xmppd.im storage: ).*)")
 _PIECES: Final = ("tea", "at noon", "naïve", "<3", "Q&A", "🙂", "'quoted'", "line\nbreak", "漢字")
 
 
@@ -61,11 +65,13 @@ class Post:
 
     def __init__(self) -> None:
         self.letters: dict[str, Letter] = {}
+        self.ports: dict[int, str] = {}  # whose connections come from there
+        self.outages: list[float] = []  # when the storage did not take what it was given
         self.figures = Figures()
         self.problems: list[str] = []  # what no client should ever be told
-        self._began = time.monotonic()
+        self._began = time.time()
         self._of: dict[str, list[tuple[float, str]]] = {}
-        self._everybody: list[tuple[float, str]] = []
+        self._others: list[tuple[float, str, str]] = []
 
     def write(self, sender: str, to: str, number: int) -> Letter:
         """A new letter."""
@@ -75,11 +81,20 @@ class Post:
 
     def note(self, key: str, what: str) -> None:
         """Something happened to the letter ``key``."""
-        self._of.setdefault(key, []).append((time.monotonic(), what))
+        self._of.setdefault(key, []).append((time.time(), what))
 
-    def happened(self, what: str) -> None:
-        """Something happened that may concern every letter."""
-        self._everybody.append((time.monotonic(), what))
+    def happened(self, what: str, who: str = "") -> None:
+        """Something happened that may concern every letter, or only those from and to ``who``."""
+        self._others.append((time.time(), who, what))
+
+    def read_log(self, lines: Iterable[str]) -> None:
+        """Make events of what the server logged that is not ordinary, and ``outages`` of what was not stored."""
+        for line in lines:
+            if found := _LOGGED.match(line):
+                at = datetime.fromisoformat(found[1]).timestamp()
+                if "not stored" in found[2]:
+                    self.outages.append(at)
+                self._others.append((at, "", f"the server logs: {found[2][:200]}"))
 
     def problem(self, what: str) -> None:
         """A client was told what cannot be."""
@@ -92,11 +107,13 @@ class Post:
         if not own:
             return f"  (nothing is known of {key})"
         first, last = own[0][0] - 0.5, own[-1][0] + 0.5
-        around = [(at, f"({what})") for at, what in self._everybody if first <= at <= last]
+        ends = ("", *key.split(".")[:2])
+        around = [
+            (at, f"({f'{who} {what}'.strip()})")
+            for at, who, what in self._others
+            if first <= at <= last and who in ends
+        ]
         return "\n".join(f"  {at - self._began:8.3f} {what}" for at, what in sorted(own + around))
-
-    def now(self) -> float:
-        return time.monotonic() - self._began
 
 
 def text_of(key: str) -> str:

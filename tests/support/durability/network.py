@@ -48,7 +48,7 @@ class Network:
             path = self.rng.choice(list(self.open))
             how = self.rng.choice(CUTS)
             self.post.figures.cuts += 1
-            self.post.happened(f"cut: {path.name} {how}")
+            self.post.happened(f"is cut off: {how}", self.post.ports.get(path.port, "somebody at login"))
             path.cut(how)
 
     async def close(self) -> None:
@@ -78,7 +78,7 @@ class _Path:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.name = "?"
+        self.port = 0  # of the phone
         self.phone = _End(self)
         self.server = _End(self)
         self.phone.other, self.server.other = self.server, self.phone
@@ -144,7 +144,7 @@ class _End(asyncio.Protocol):
         path = self.path
         if self is path.phone:
             path.network.open[path] = None
-            path.name = f"connection {transport.get_extra_info('peername')[1]}"
+            path.port = transport.get_extra_info("peername")[1]
             path.network.keep(asyncio.create_task(path.connect()))
         if self._over:
             self.reset()

@@ -86,7 +86,7 @@ class Phone:
             try:
                 await self._connect()
             except (Lost, EOFError, OSError, TimeoutError, LoginFailed) as err:
-                self._post.happened(f"{self.name} lost its connection: {type(err).__name__} {err}")
+                self._post.happened(f"lost its connection: {type(err).__name__} {err}", self.name)
             except Contradiction as err:
                 self._post.problem(f"{self.name} was told {err}")
                 self._sm.start()
@@ -97,6 +97,7 @@ class Phone:
     async def _connect(self) -> None:
         async with asyncio.timeout(LOGIN_SECONDS):
             wire = await Wire.connect(self._world.address, tls=self._world.tls)
+        self._post.ports[wire.writer.get_extra_info("sockname")[1]] = self.name
         talking: asyncio.Task[None] | None = None
         try:
             async with asyncio.timeout(LOGIN_SECONDS):
@@ -138,6 +139,7 @@ class Phone:
         if got.name != "resumed" or got.get("previd") != sm.id or count is None:
             raise self._ended(got)
         self._post.figures.resumed += 1
+        self._post.happened(f"resumed its stream {self._stream} at h={count}", self.name)
         for xml in sm.again():
             wire.write(xml)
         wire.write(ASK)
@@ -163,6 +165,7 @@ class Phone:
         self._sm.id = got.get("id") or ""
         self._sm.on = True
         self._stream += 1
+        self._post.happened(f"has the stream {self._stream} as {resource}", self.name)
         self._begin(wire, lost)
 
     def _begin(self, wire: Wire, lost: list[tuple[str, Letter]]) -> None:

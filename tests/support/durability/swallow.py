@@ -8,7 +8,10 @@ from typing import Final
 from tests.support.process import Address
 
 _APPEND: Final = b"archive_append"  # only the connection that writes the archive says this
-_DONE: Final = b"SELECT 1\0"  # the statement's command tag
+_ROW: Final = (
+    b"SELECT 1\0",
+    b"s\0\0\0\x04",
+)  # what comes behind its one row: CommandComplete, or PortalSuspended
 _IDLE: Final = b"Z\0\0\0\x05I"  # ReadyForQuery, outside of a transaction: it is committed
 _PIECE: Final = 65_536
 
@@ -105,17 +108,25 @@ class _Path:
         self._owner = owner
         self._server = server
         self._database = database
-        self._writes_archive = False
+        self._statement: bytes | None = None  # what the one that writes the archive is called here
         self._keep: bytes | None = None  # what was not passed on
 
     async def ask(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(_PIECE):
             if _APPEND in data:
-                self._writes_archive = True  # it is being prepared
-            elif self._writes_archive and self._keep is None and self._owner.wants():
+                self._statement = data[5 : data.index(b"\0", 5)]  # it is being prepared: Parse, its name
+            elif self._keep is None and self._owner.wants() and self._is_batch(data):
                 self._keep = b""
             self._database.write(data)
             await self._database.drain()
+
+    def _is_batch(self, data: bytes) -> bool:
+        """Whether ``data`` begins with Bind, from no portal to that statement."""
+        return (
+            self._statement is not None
+            and data[:1] == b"B"
+            and data[5:].startswith(b"\0%b\0" % self._statement)
+        )
 
     async def answer(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(_PIECE):
@@ -125,7 +136,7 @@ class _Path:
                 continue
             self._keep += data
             if self._keep.endswith(_IDLE):
-                if _DONE not in self._keep:  # that was something else
+                if not any(end in self._keep for end in _ROW):  # that was something else
                     self._server.write(self._keep)
                     self._keep = None
                     continue

@@ -69,6 +69,7 @@ class Archives:
 async def judge(town: Town) -> Archives:
     """AssertionError that tells the history of what is wrong."""
     archives = await Archives.read(town)
+    town.post.read_log(town.server.lines)
     await until(lambda: not any(_unseen(town, archives)), _PATIENCE)
     broken: dict[str, list[Broken]] = {
         "stored and acknowledged do not agree": list(_stored_once(town, archives)),
@@ -154,6 +155,8 @@ def _order_in_archives(town: Town, archives: Archives) -> Iterator[Broken]:
         newest: dict[tuple[str, str], int] = {}
         for _, key in rows:
             letter = town.post.letters[key]
+            if _was_held_up(town, letter):
+                continue
             yield from _in_order(letter, newest, (letter.sender, letter.to), f"in the archive of {name}")
 
 
@@ -166,13 +169,19 @@ def _order_on_streams(town: Town) -> Iterator[Broken]:
             if sight.key not in known:
                 known.add(sight.key)
                 letter = town.post.letters[sight.key]
-                if sight.how != "history":
+                if sight.how != "history" and not _was_held_up(town, letter):
                     yield from _in_order(letter, newest, (letter.sender, sight.stream), f"at {phone.name}")
 
 
+def _was_held_up(town: Town, letter: Letter) -> bool:
+    """Whether it was refused, and sent once more: then it comes later than what was sent behind it. Its sender may have
+    lost its connection before he was told so.
+    """
+    tries = letter.tries
+    return letter.refusals > 0 or any(tries[0] <= at <= tries[-1] for at in town.post.outages if tries)
+
+
 def _in_order(letter: Letter, newest: dict[T, int], group: T, where: str) -> Iterator[Broken]:
-    if letter.refusals:
-        return  # what was refused and sent once more comes later than what was sent behind it
     if letter.number < newest.get(group, 0):
         yield letter.key, f"behind number {newest[group]} {where}"
     newest[group] = max(letter.number, newest.get(group, 0))
