@@ -316,6 +316,27 @@ async def test_a_marker_in_front_of_the_first_message_says_nothing() -> None:
         assert (await now.nodes[0].read(now.owner)).unread_messages == 1
 
 
+async def test_what_comes_while_the_list_is_read_is_in_it_the_next_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as now:
+        await now.happen(ROMEO, Mark.UNREAD, "m1")
+        marks = now.stores.archive.marks
+
+        async def slow(owner: int, *, after: int, limit: int) -> list[tuple[int, int]]:
+            found = await marks(owner, after=after, limit=limit)
+            await now.happen(ROMEO, Mark.UNREAD, "m2")
+            await now.happen(ROMEO, Mark.SENT, "", Kind.MARKER, "m1")
+            return found
+
+        monkeypatch.setattr(now.stores.archive, "marks", slow)
+        assert (await now.nodes[0].read(now.owner)).unread_messages == 1
+        monkeypatch.undo()
+        assert (await now.nodes[0].read(now.owner)).unread_messages == 1
+        now.note(ROMEO, now.rows[0][0])
+        assert await now.shown() == now.counted()
+
+
 async def test_a_list_is_bounded_when_it_is_saved() -> None:
     async with world(limit=2) as now:
         for peer in PEERS:
