@@ -332,6 +332,66 @@ async def test_a_statement_that_takes_too_long(opened: Opener, server: Postgres,
     await intruder.close()
 
 
+FAILURES = {
+    "53100": ("no space is left for it", "free space on the server's disks"),
+    "53200": ("no memory left", r"lower \[storage\] connections"),
+    "53400": ("limit of the server's configuration", "raise it there"),
+    "54000": ("a limit of the server", "server's log"),
+    "57014": ("took too long", "statement_seconds"),
+    "58030": ("operating system failed it", "its disks"),
+    "XX001": ("data are damaged", "bring back a backup"),
+    "26000": ("prepared statement is missing", "pool_mode = session"),
+    "42501": ("no right to do that", "OWNER TO"),
+}
+
+
+@pytest.mark.parametrize("state", FAILURES)
+async def test_what_the_server_may_say(opened: Opener, url: str, state: str) -> None:
+    """A trigger says it, so that it comes where the server would."""
+    stores = await opened(url)
+    owner = await add_account(stores, str(JULIET))
+    admin = await asyncpg.connect(url)
+    await admin.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'as said'"
+        f" USING ERRCODE = '{state}', HINT = 'a hint', DETAIL = 'what a user wrote'; END $$;"
+        "CREATE TRIGGER fail BEFORE INSERT ON roster_versions FOR EACH ROW EXECUTE FUNCTION fail()"
+    )
+    cause, remedy = FAILURES[state]
+    said = rf"cannot use the database .*{cause}.*: as said \(SQLSTATE {state}\); .*{remedy}"
+    with pytest.raises(StorageUnavailable, match=said) as caught:
+        await add(stores, owner, "x")
+    assert "what a user wrote" not in str(caught.value)
+    assert await stored(stores, owner) == []
+    await admin.execute("DROP TRIGGER fail ON roster_versions")
+    assert await add(stores, owner, "y") == 1
+    await admin.close()
+
+
+async def test_a_mistake_of_the_program_is_not_taken_for_trouble(url: str) -> None:
+    database = await Database.open(postgres_url(url))
+
+    async def work(connection: Connection) -> object:
+        return await connection.fetchval("SELECT 1 / $1::int", 0)
+
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await database.read(work)
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await database.write(work)
+    with pytest.raises(asyncpg.PostgresSyntaxError):
+        await database.read(lambda connection: connection.execute("SELEKT"))
+    await database.close()
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+async def test_another_isolation_level_is_no_trouble(opened: Opener, server: Postgres, level: str) -> None:
+    url = server.create(f"strict{next(NUMBERS)}")
+    server.run(f"ALTER DATABASE {url.rpartition('/')[2]} SET default_transaction_isolation = '{level}'")
+    nodes = [await opened(url) for _ in range(2)]
+    owner = await add_account(nodes[0], str(JULIET))
+    await asyncio.gather(*(add(nodes[number % 2], owner, f"{number}") for number in range(40)))
+    assert sorted(await stored(nodes[0], owner), key=int) == [str(number) for number in range(40)]
+
+
 async def test_all_connections_in_use(opened: Opener, server: Postgres, url: str) -> None:
     stores = await opened(url, wait=WAIT, connections=1)
     owner, other = [await add_account(stores, str(jid)) for jid in (JULIET, ROMEO)]
