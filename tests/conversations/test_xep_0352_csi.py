@@ -76,6 +76,10 @@ async def test_the_newest_presence_and_chat_state_of_each_come_when_the_client_i
         "<message from='{}' to='{}'><received xmlns='urn:xmpp:receipts' id='1'/></message>",
         "<message from='{}' to='{}' type='chat'><thread>1</thread></message>",
         "<message from='{}' to='{}' type='error'>" + STATE.format("active") + "</message>",
+        # in the archive, and so to be acknowledged
+        "<message from='{}' to='{}' type='chat'>"
+        + STATE.format("gone")
+        + "<store xmlns='urn:xmpp:hints'/></message>",
         "<message from='{}' to='{}' type='headline'><event xmlns='http://jabber.org/protocol/pubsub#event'/></message>",
         "<iq from='{}' to='{}' type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>",
         "<iq from='{}' to='{}' type='result' id='1'/>",

@@ -10,8 +10,10 @@ import pytest
 
 from xmppd import __version__
 from xmppd.errors import UserError
+from xmppd.storage.archive import Kind
 from xmppd.storage.migrations import Migration, migrations
 from xmppd.storage.open import plan_storage
+from xmppd.storage.packing import Packing, own_dictionaries
 from xmppd.storage.sqlite.accounts import OWNED
 from xmppd.storage.sqlite.database import Database
 from xmppd.storage.sqlite.schema import migrate, plan, statements
@@ -79,6 +81,31 @@ def test_a_migration_that_fails_leaves_nothing_behind(connection: sqlite3.Connec
         migrate(connection, "x", (ONE, BROKEN))
     assert tables(connection) == {"a", "b", "meta"}
     assert plan(connection, "x", (ONE, TWO)).version == 1
+
+
+def test_what_the_first_version_kept_for_later_is_owed_from_the_archive(
+    connection: sqlite3.Connection,
+) -> None:
+    known = migrations("sqlite")
+    migrate(connection, "x", known[:1])
+    connection.executemany(
+        "INSERT INTO offline_messages (owner, id, expires, stanza) VALUES (?, ?, ?, ?)",
+        [
+            (1, 7, None, b"<message id='1'/>"),
+            (2, 1, None, b"<message id='3'/>"),
+            (1, 8, 1.0, b"<message id='expired'/>"),
+            (1, 9, 2e10, b"<message id='2'/>"),
+        ],
+    )
+    migrate(connection, "x", known)
+    found = connection.execute("SELECT owner, kind, stanza FROM archive ORDER BY owner, id").fetchall()
+    owed = Kind.OWED | Kind.HIDDEN
+    assert [(owner, kind, Packing(own_dictionaries()).unpack(stanza)) for owner, kind, stanza in found] == [
+        (1, owed, b"<message id='1'/>"),
+        (1, owed, b"<message id='2'/>"),
+        (2, owed, b"<message id='3'/>"),
+    ]
+    assert not {name for name in tables(connection) if "offline" in name}
 
 
 def test_two_programs_that_start_at_once_apply_each_migration_once(tmp_path: Path) -> None:
