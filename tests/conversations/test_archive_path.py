@@ -285,62 +285,6 @@ async def test_a_commit_whose_answer_was_lost_is_found_by_those_who_read(
     assert bodies(romeo) == ["1", "2"]
 
 
-# ---- after a restart
-
-
-async def test_after_an_orderly_end_nothing_comes_twice_and_the_rest_comes(
-    server: Harness, store: HeldBack
-) -> None:
-    juliet = await server.client(JULIET)
-    romeo = await online(server, "garden")
-    await juliet.send(say(1) + say(2))
-    await romeo.send("<presence type='unavailable'/>")
-    await juliet.send(say(3))
-    assert bodies(romeo) == ["1", "2"]
-    await server.restart()
-    juliet = await server.client(JULIET)
-    await juliet.send(say(4))
-    again = await online(server, "garden")
-    again.expect(kept(3), kept(4))
-    again.expect_nothing()
-    await server.restart()
-    assert bodies(await online(server, "garden")) == []
-    assert await server.waiting(ROMEO) == 0
-
-
-async def test_after_an_orderly_end_what_was_not_acknowledged_comes_again(server: Harness) -> None:
-    juliet = await server.client(JULIET)
-    romeo = await server.client(f"{ROMEO}/garden")
-    await romeo.enable("")
-    await romeo.send("<presence/>")
-    await juliet.send(say(1) + say(2) + say(3))
-    assert bodies(romeo) == ["1", "2", "3"]
-    await romeo.send("<a xmlns='urn:xmpp:sm:3' h='2'/>")  # its presence, and the first message
-    await server.restart()
-    assert bodies(await online(server, "garden")) == ["2", "3"]
-
-
-async def test_after_a_crash_what_was_not_written_down_comes_again_under_the_same_name(
-    server: Harness, store: HeldBack
-) -> None:
-    juliet = await server.client(JULIET)
-    romeo = await online(server, "garden")
-    await juliet.send(say(1))
-    await server.advance(16)  # cursors are written behind
-    await juliet.send(say(2) + say(3))
-    before = [stanza_id(element) for element in romeo.received]
-    await server.restart(crash=True)
-    again = await online(server, "garden")
-    assert [stanza_id(element) for element in again.received] == before[1:]
-    assert bodies(again) == ["2", "3"]
-
-
-def stanza_id(element: object) -> str:
-    child = element.child("stanza-id", SID)  # type: ignore[attr-defined]
-    assert child is not None
-    return str(child.attrs["id"])
-
-
 # ---- what has a row, and how it is called
 
 
