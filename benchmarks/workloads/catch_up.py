@@ -41,8 +41,9 @@ class Arrivals:
         def on_data(chunk: bytes) -> None:
             if not (came := count(chunk)):
                 return
-            self.counts[number] += came
-            if self.counts[number] == WAITING:
+            before = self.counts[number]
+            self.counts[number] = before + came
+            if before < WAITING <= before + came:
                 self.complete += 1
                 self._tell(time.perf_counter() - began)
 
