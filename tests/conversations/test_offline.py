@@ -11,7 +11,6 @@ from tests.support.clock import EPOCH
 from tests.support.harness import Harness
 from tests.support.kept import HeldBack
 from tests.support.mail import (
-    DAY,
     ERRORS,
     HINTS,
     JULIET,
@@ -143,114 +142,6 @@ async def test_the_language_of_the_stream_and_the_address_are_kept_as_they_were(
     )
 
 
-# ---- how many, how long
-
-
-@pytest.mark.parametrize("known", [True, False], ids=["the account is in memory", "it is not"])
-async def test_beyond_the_limit_the_sender_is_told_and_the_older_ones_stay(known: bool) -> None:
-    """However fast they come: what is on its way into the archive counts too."""
-    async with Harness("capulet.lit", toml="[limits]\noffline_messages = 2") as server:
-        await server.account(ROMEO)
-        juliet = await server.client(JULIET)
-        if known:
-            await juliet.send(f"<message to='{ROMEO}' type='headline'/>")
-        await juliet.send(say(1) + say(2) + say(3))
-        juliet.expect(refusal(3, "service-unavailable"))
-        juliet.expect_nothing()
-        assert bodies(await online(server, "orchard")) == ["1", "2"]
-        await juliet.send(say(4))
-        juliet.expect_nothing()
-
-
-async def test_the_limit_holds_while_somebody_is_there_who_takes_no_messages() -> None:
-    async with Harness("capulet.lit", toml="[limits]\noffline_messages = 2") as server:
-        juliet = await server.client(JULIET)
-        romeo = await online(server, "orchard")
-        await juliet.send(say(1) + say(2) + say(3))
-        assert bodies(romeo) == ["1", "2", "3"]
-        for leaving in (presence(-1), "<presence type='unavailable'/>"):
-            await romeo.send(leaving)
-            await juliet.send(say(4) + say(5) + say(6))
-            juliet.expect(refusal(6, "service-unavailable"))
-            juliet.expect_nothing()
-            await romeo.send(presence())
-            assert bodies(romeo) == ["4", "5"]
-
-
-async def test_what_was_not_taken_counts_when_its_reader_was_cut_off() -> None:
-    """He got some of it and was gone before he had read that: it waits as before, and so does the rest."""
-    async with Harness("capulet.lit", toml="[limits]\noffline_messages = 30") as server:
-        await server.account(ROMEO)
-        juliet = await server.client(JULIET)
-        await juliet.send("".join(say(number) for number in range(29)))
-        connected = await server.client(f"{ROMEO}/connected")  # keeps the account in memory
-        romeo = await server.client(f"{ROMEO}/orchard")
-        romeo.stop_reading()
-        romeo.send_nowait(presence())
-        await server.pass_by()
-        await romeo.close()
-        await juliet.send(say(29) + say(30))
-        juliet.expect(refusal(30, "service-unavailable"))
-        juliet.expect_nothing()
-        await connected.send(presence())
-        assert bodies(connected) == texts(0, 30)
-
-
-async def test_a_message_that_could_not_be_stored_takes_no_room(store: HeldBack) -> None:
-    async with Harness("capulet.lit", wrap=store.wrap, toml="[limits]\noffline_messages = 2") as server:
-        await server.account(ROMEO)
-        juliet = await server.client(JULIET)
-        await juliet.send(f"<message to='{ROMEO}' type='headline'/>")  # so that the account is in memory
-        store.hold("append")
-        juliet.send_nowait("".join(say(number) for number in range(4)))
-        await server.pass_by()
-        store.fail("append")
-        store.let_go()
-        await server.settle()
-        for number in (2, 3):
-            juliet.expect(refusal(number, "service-unavailable"))
-        for number in (0, 1):
-            juliet.expect(refusal(number, "resource-constraint", type="wait"))
-        juliet.expect_nothing()
-        store.recover()
-        await juliet.send(say(1) + say(2))
-        juliet.expect_nothing()
-        assert bodies(await online(server, "orchard")) == ["1", "2"]
-
-
-@pytest.mark.parametrize("watched", [True, False], ids=["the account stays in memory", "it does not"])
-async def test_expired_messages_are_not_delivered_and_make_room(watched: bool) -> None:
-    async with Harness("capulet.lit", toml="[limits]\noffline_messages = 2\noffline_days = 7") as server:
-        await server.account(ROMEO)
-        juliet = await server.client(JULIET)
-        if watched:
-            await server.client(f"{ROMEO}/connected")
-        await juliet.send(say(1))
-        await server.advance(DAY)
-        await juliet.send(say(2))
-        await server.advance(6 * DAY - 100)
-        assert await server.waiting(ROMEO) == 2
-        await juliet.send(say(3))
-        juliet.expect(refusal(3, "service-unavailable"))
-        await server.advance(101)
-        assert await server.waiting(ROMEO) == 1
-        await juliet.send(say(4))
-        juliet.expect_nothing()
-        assert bodies(await online(server, "orchard")) == ["2", "4"]
-        await server.advance(20 * DAY)
-        assert await server.waiting(ROMEO) == 0
-
-
-async def test_without_bound_they_wait_for_years() -> None:
-    async with Harness("capulet.lit", toml="[limits]\noffline_messages = 0\noffline_days = 0") as server:
-        await server.account(ROMEO)
-        juliet = await server.client(JULIET)
-        await juliet.send("".join(say(number) for number in range(2_000)))
-        juliet.expect_nothing()
-        await server.advance(4_000 * DAY)
-        assert bodies(await online(server, "orchard")) == texts(0, 2_000)
-
-
 # ---- when they are delivered
 
 
@@ -327,24 +218,6 @@ async def test_a_slow_reader_does_not_hold_up_who_writes_to_him(held: Harness, s
     romeo.read_on()
     await held.settle()
     assert bodies(romeo) == ["1", "0", "1", "2", "3", "4"]
-
-
-async def test_who_reads_is_sent_more_than_the_limit() -> None:
-    """The limit is for those who are away: a sender is not turned away because what is kept is still being read."""
-    async with Harness("capulet.lit", toml="[limits]\noffline_messages = 2") as server:
-        await server.account(ROMEO)
-        juliet = await server.client(JULIET)
-        await juliet.send(say(1) + say(2))
-        romeo = await server.client(f"{ROMEO}/orchard")
-        romeo.stop_reading()
-        romeo.send_nowait("<presence/>")
-        await server.pass_by()
-        juliet.send_nowait(say(3) + say(4) + say(5))
-        await server.pass_by()
-        romeo.read_on()
-        await server.settle()
-        juliet.expect_nothing()
-        assert bodies(romeo) == ["1", "2", "3", "4", "5"]
 
 
 # ---- trouble
