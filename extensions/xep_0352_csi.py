@@ -1,7 +1,8 @@
 """XEP-0352: Client State Indication. A phone in a pocket is not woken up by what nobody looks at.
 
 While a client is inactive, presence and chat states wait: of each sender only the newest. As soon as anything else is
-sent, or the client is active again, what waits goes out before it, so that the order is the one in which it came.
+sent, or the client is active again, what waits goes out before it, so that the order is the one in which it came. The
+same is done for a client that has lost its connection (XEP-0198).
 """
 
 from __future__ import annotations
@@ -115,9 +116,12 @@ class ClientStates:
         # XEP-0352#discovery: once the client has authenticated
         return None if stream.user is None else Element("csi", NS)
 
+    def gate(self, session: Session) -> Gate:
+        return Held(session, self._options)
+
     def on_inactive(self, session: Session, element: Element) -> None:
         if session.gate is None:
-            session.gate = Held(session, self._options)
+            session.gate = self.gate(session)
 
     def on_active(self, session: Session, element: Element) -> None:
         """XEP-0352#in-order-processing: what waited is sent before anything that the client asks for next."""
@@ -128,6 +132,7 @@ class ClientStates:
 
 def setup(s: Setup, options: Options) -> None:
     states = ClientStates(options)
+    s.core.resumption.hold_back(states.gate)
     s.stream_feature(states.offer)
     s.nonza("inactive", NS, states.on_inactive)
     s.nonza("active", NS, states.on_active)

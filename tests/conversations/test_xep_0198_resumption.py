@@ -213,6 +213,22 @@ async def test_presence_that_was_held_back_for_an_inactive_client_comes_too(serv
     again.expect(f"<presence from='{ROMEO}' to='{BALCONY}'><show>dnd</show></presence>", R)
 
 
+async def test_of_presence_and_chat_states_only_the_newest_waits(server: Harness) -> None:
+    juliet, romeo = await couple(server)
+    juliet.cut()
+    for _ in range(20):
+        await romeo.send(f"<presence to='{BALCONY}'><show>away</show></presence>")
+        await romeo.send(f"<presence to='{BALCONY}'><show>dnd</show></presence>")
+        await romeo.send(f"<message to='{BALCONY}' type='chat'>{STATE}</message>")
+    again = server.unbound(BALCONY)
+    await again.resume(juliet, 0)
+    again.expect(f"<presence from='{ROMEO}' to='{BALCONY}'><show>dnd</show></presence>")
+    assert [element.name for element in again.received] == ["message", "r"]
+    again.received.clear()
+    await romeo.send(f"<presence to='{BALCONY}'><show>away</show></presence>")
+    again.expect(f"<presence from='{ROMEO}' to='{BALCONY}'><show>away</show></presence>")
+
+
 async def test_after_the_time_it_is_over_and_others_hear_of_it(server: Harness) -> None:
     juliet, romeo = await couple(server)
     await romeo.send(chat("1"))
@@ -645,10 +661,11 @@ async def test_too_much_that_is_in_no_archive_ends_the_sleep() -> None:
         juliet, romeo = await couple(server)
         juliet.cut()
         await romeo.send(chat("kept"))
+        secret = f"<message to='{BALCONY}' type='chat'><body>psst</body><no-store xmlns='urn:xmpp:hints'/></message>"
         for _ in range(10):
-            await romeo.send(f"<presence to='{BALCONY}'/>")
+            await romeo.send(secret)
         assert sleepers(server) == 1
-        await romeo.send(f"<presence to='{BALCONY}'/>")
+        await romeo.send(secret)
         assert sleepers(server) == 0
         answer = await server.unbound(BALCONY).resume(juliet, 0)
         assert answer.name == "failed"
@@ -688,3 +705,28 @@ async def test_who_never_acknowledges_is_closed() -> None:
         await phone.send("<presence/>")
         got = [element for element in phone.received if element.name == "message"]
         assert len(got) == 150
+
+
+# Several nodes
+
+
+async def test_what_another_node_sends_waits_too_and_it_can_take_the_resource() -> None:
+    async with Harness(nodes=2) as server:
+        juliet = await server.client(BALCONY, available=True)
+        await juliet.enable()
+        romeo = await server.client(ROMEO, node=1, available=True)
+        juliet.cut()
+        await romeo.send(chat("1") + f"<presence to='{BALCONY}'/>")
+        again = server.unbound(BALCONY)
+        assert (await again.resume(juliet, 0)).name == "resumed"
+        again.expect(came("1"), f"<presence from='{ROMEO}' to='{BALCONY}'/>", R)
+        again.cut()
+        # so far, only the node that has it resumes it
+        other = server.unbound(BALCONY, node=1)
+        assert (await other.resume(again, 2)).name == "failed"
+        await other.bind()
+        await server.settle()
+        assert again.session.over
+        await other.send("<presence/>")
+        await romeo.send(chat("2"))
+        assert other.received[-1].name == "message"

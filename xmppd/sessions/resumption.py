@@ -23,7 +23,7 @@ from xmppd.sessions.account import Account
 from xmppd.sessions.asleep import Asleep
 from xmppd.sessions.directory import Directory
 from xmppd.sessions.facts import Facts, SessionGone
-from xmppd.sessions.session import Link, Session
+from xmppd.sessions.session import Gate, Link, Session
 from xmppd.storage.interfaces import StorageUnavailable
 from xmppd.stream.management import Management
 from xmppd.tasks import Tasks
@@ -69,8 +69,13 @@ class Resumption:
         self._rows = rows
         self._closed = False
         self._handled: dict[tuple[Jid, str], int] = {}  # by account and id, the oldest first
+        self._gate: Callable[[Session], Gate] | None = None
         self.offered = False  # whether streams offer it
         facts.on(SessionGone, self._on_gone)
+
+    def hold_back(self, gate: Callable[[Session], Gate]) -> None:
+        """Let a ``gate`` hold back what need not wait in full for a session that sleeps. Called once at most."""
+        self._gate = gate
 
     # Connections are lost
 
@@ -99,6 +104,8 @@ class Resumption:
         asleep = Asleep(end, self._clock.monotonic())
         asleep.timer = self._clock.call_later(sm.seconds, end)
         session.link = asleep
+        if session.gate is None and self._gate is not None:
+            session.gate = self._gate(session)
         return asleep
 
     def _on_gone(self, fact: SessionGone) -> None:

@@ -189,12 +189,14 @@ class Session:
         return () if self.sm is None else [row for _, row, _ in self.sm.unacknowledged() if row]
 
     def unacknowledged_stanzas(self) -> Iterator[tuple[Stanza, float]]:
-        """What else the client did not acknowledge, and when it was sent (seconds since the epoch; 0: just now)."""
+        """What else the client did not acknowledge, presence aside, and when it was sent (seconds since the epoch; 0:
+        just now).
+        """
         sm = self.sm
         if sm is None:
             return
         for data, row, at in sm.unacknowledged():
-            if data is not None and not row:
+            if data is not None and not row and not data.startswith(b"<presence"):
                 element = from_bytes(data)
                 yield parse(element, Jid.parse(element.attrs["from"])), at or sm.since
 
