@@ -12,20 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-import zstandard
-
 from benchmarks.corpus import Corpus
-from xmppd.storage.packing import LEVEL, Packing, own_dictionaries
+from xmppd.storage.packing import Packing, own_dictionaries, train
 
 FOLDER: Final = Path(__file__).parent.parent / "storage" / "dictionaries"
-SIZE: Final = 16_384  # bytes; one of 64 KiB saves 3 bytes a row more, in a cache that others need
 TRAINED: Final = 60_000  # messages
 MEASURED: Final = 5_000
-
-
-def train(samples: Sequence[bytes], size: int = SIZE) -> bytes:
-    """A dictionary of at most `size` bytes."""
-    return zstandard.train_dictionary(size, list(samples), level=LEVEL).as_bytes()
 
 
 def microseconds(work: Callable[[bytes], object], values: Sequence[bytes]) -> float:

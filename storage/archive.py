@@ -179,10 +179,6 @@ class ArchiveStore(Protocol):
         owner's ``Cursor.upto``, and all below ``before``; how many.
         """
 
-    @abstractmethod
-    async def make_ready(self) -> None:
-        """Prepare for the rows of the next weeks; to be called once a day, or more often."""
-
 
 MOST_ROWS: Final = 400  # of one ``append``
 
@@ -287,3 +283,19 @@ class PreferenceStore(Protocol):
     @abstractmethod
     async def with_days(self, *, after: int = 0, limit: int = 1_000) -> list[tuple[int, int]]:
         """``(owner, days)`` of owners above ``after`` that have a retention of their own, in order."""
+
+
+class DictionaryStore(Protocol):
+    """Dictionaries trained on this server's messages (``packing``); rows need them as long as they are there."""
+
+    @abstractmethod
+    async def load(self) -> Mapping[int, bytes]:
+        """All of them, by number."""
+
+    @abstractmethod
+    async def add(self, content: bytes) -> int:
+        """Store another one; its number, above all others. ``ValueError`` where all numbers are taken."""
+
+    @abstractmethod
+    async def sample(self, number: int) -> list[bytes]:
+        """About so many stanzas from all over the archive, each once; fewer where there are fewer."""

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from xmppd.errors import UserError
 from xmppd.jid import Jid
-from xmppd.storage.archive import ArchiveStore, ChatListStore, CursorStore, PreferenceStore
+from xmppd.storage.archive import ArchiveStore, ChatListStore, CursorStore, DictionaryStore, PreferenceStore
 
 
 class StorageUnavailable(UserError):
@@ -319,6 +319,7 @@ class Stores:
     cursors: CursorStore
     chat_lists: ChatListStore
     preferences: PreferenceStore
+    dictionaries: DictionaryStore
     secrets: SecretStore
     maintain: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]

@@ -19,6 +19,7 @@ from xmppd.storage.postgres.chat_lists import PostgresChatLists
 from xmppd.storage.postgres.cursors import PostgresCursors
 from xmppd.storage.postgres.database import CONNECTIONS, STATEMENT_SECONDS, WAIT_SECONDS, plan_database
 from xmppd.storage.postgres.database import Database as PostgresDatabase
+from xmppd.storage.postgres.dictionaries import PostgresDictionaries
 from xmppd.storage.postgres.partitions import Partitions
 from xmppd.storage.postgres.preferences import PostgresPreferences
 from xmppd.storage.postgres.private import PostgresPrivate
@@ -31,6 +32,7 @@ from xmppd.storage.sqlite.archive import SqliteArchive, SqliteCursors
 from xmppd.storage.sqlite.blocklists import SqliteBlocklists
 from xmppd.storage.sqlite.chat_lists import SqliteChatLists
 from xmppd.storage.sqlite.database import Database, plan_file
+from xmppd.storage.sqlite.dictionaries import SqliteDictionaries
 from xmppd.storage.sqlite.preferences import SqlitePreferences
 from xmppd.storage.sqlite.private import SqlitePrivate
 from xmppd.storage.sqlite.rosters import SqliteRosters
@@ -78,8 +80,9 @@ async def open_stores(
             wait_seconds=wait_seconds,
             statement_seconds=statement_seconds,
         )
-        return await postgres_stores(database)
-    return sqlite_stores(await Database.open(sqlite_path(url, base)), clock=clock)
+        return await _prepared(postgres_stores(database))
+    stores = sqlite_stores(await Database.open(sqlite_path(url, base)), clock=clock)
+    return await _prepared(stores)
 
 
 async def open_tables(url: str, base: Path) -> Tables:
@@ -137,28 +140,34 @@ def sqlite_path(url: str, base: Path) -> Path | None:
 
 def sqlite_stores(database: Database, *, clock: Callable[[], float] = time.time) -> Stores:
     """Every aggregate of ``database``, which is open."""
+    packing = Packing(own_dictionaries())
+    dictionaries = SqliteDictionaries(database, packing)
     return Stores(
         accounts=SqliteAccounts(database),
         rosters=SqliteRosters(database),
         blocklists=SqliteBlocklists(database),
         private=SqlitePrivate(database),
         vcards=SqliteVcards(database),
-        archive=SqliteArchive(database, Packing(own_dictionaries()), clock),
+        archive=SqliteArchive(database, packing, dictionaries, clock),
         cursors=SqliteCursors(database),
         chat_lists=SqliteChatLists(database),
         preferences=SqlitePreferences(database),
+        dictionaries=dictionaries,
         secrets=SqliteSecrets(database),
-        maintain=_nothing,
+        maintain=dictionaries.use,
         close=database.close,
     )
 
 
-async def postgres_stores(database: PostgresDatabase) -> Stores:
-    """Every aggregate of ``database``, which is open; it is maintained."""
+def postgres_stores(database: PostgresDatabase) -> Stores:
+    """Every aggregate of ``database``, which is open."""
     partitions = Partitions(database)
-    archive = PostgresArchive(database, Packing(own_dictionaries()), partitions)
+    packing = Packing(own_dictionaries())
+    dictionaries = PostgresDictionaries(database, packing)
+    archive = PostgresArchive(database, packing, dictionaries, partitions)
 
     async def maintain() -> None:
+        await dictionaries.use()
         await partitions.make_ahead()
         await database.forget_writers()
 
@@ -166,11 +175,6 @@ async def postgres_stores(database: PostgresDatabase) -> Stores:
         await archive.close()
         await database.close()
 
-    try:
-        await maintain()
-    except BaseException:
-        await close()
-        raise
     return Stores(
         accounts=PostgresAccounts(database),
         rosters=PostgresRosters(database),
@@ -181,11 +185,17 @@ async def postgres_stores(database: PostgresDatabase) -> Stores:
         cursors=PostgresCursors(database),
         chat_lists=PostgresChatLists(database),
         preferences=PostgresPreferences(database),
+        dictionaries=dictionaries,
         secrets=PostgresSecrets(database),
         maintain=maintain,
         close=close,
     )
 
 
-async def _nothing() -> None:
-    pass
+async def _prepared(stores: Stores) -> Stores:
+    try:
+        await stores.maintain()
+    except BaseException:
+        await stores.close()
+        raise
+    return stores

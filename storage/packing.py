@@ -8,13 +8,14 @@ trained on a server's own messages and stand in its database. None is ever chang
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
 import zstandard
 
 LEVEL: Final = 2  # 2 % larger than 3, for a fifth less time
+SIZE: Final = 16_384  # bytes of a dictionary; one of 64 KiB saves 2 % more, in a cache that others need
 FIRST_TRAINED: Final = 128  # the first number of dictionaries that the project does not bring along
 LAST: Final = 255
 
@@ -40,6 +41,14 @@ def own_dictionaries() -> dict[int, bytes]:
         if (name := _NAME(entry.name)) is not None:
             found[int(name[1])] = entry.read_bytes()
     return found
+
+
+def train(stanzas: Sequence[bytes]) -> bytes:
+    """A dictionary for texts like ``stanzas``, of which there should be thousands; ``ValueError`` if that cannot be."""
+    try:
+        return zstandard.train_dictionary(SIZE, list(stanzas), level=LEVEL).as_bytes()
+    except zstandard.ZstdError as error:
+        raise ValueError(f"no dictionary can be made of {len(stanzas)} texts: {error}") from error
 
 
 class Packing:

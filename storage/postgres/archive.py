@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from xmppd.storage.archive import ArchiveStore, NewMessage, Placed, Query, Row
-from xmppd.storage.packing import Packing
+from xmppd.storage.archive import ArchiveStore, DictionaryStore, NewMessage, Placed, Query, Row
+from xmppd.storage.packing import Packing, UnknownDictionary
 from xmppd.storage.postgres.connection import Connection
 from xmppd.storage.postgres.connection import Row as Record
 from xmppd.storage.postgres.database import Database
@@ -55,9 +55,12 @@ ON CONFLICT (owner) DO UPDATE SET id = greatest(f.id, excluded.id)
 
 
 class PostgresArchive(ArchiveStore):
-    def __init__(self, database: Database, packing: Packing, partitions: Partitions) -> None:
+    def __init__(
+        self, database: Database, packing: Packing, dictionaries: DictionaryStore, partitions: Partitions
+    ) -> None:
         self._database = database
         self._packing = packing
+        self._dictionaries = dictionaries
         self._partitions = partitions
         self._writer = Writer(database, packing, partitions)
 
@@ -75,7 +78,7 @@ class PostgresArchive(ArchiveStore):
         async def work(connection: Connection) -> list[Record]:
             return await connection.fetch(sql, *parameters, limit)
 
-        rows = self._rows(await self._database.read(work))
+        rows = await self._rows(await self._database.read(work))
         if backwards:
             rows.reverse()
         return rows
@@ -85,7 +88,8 @@ class PostgresArchive(ArchiveStore):
             return await connection.fetch(_OWED, owner, after, limit)  # one statement: one moment
 
         records = await self._database.read(work)
-        return self._rows([record[1:] for record in map(tuple, records) if record[1]]), int(records[0][0])
+        rows = await self._rows([record[1:] for record in map(tuple, records) if record[1]])
+        return rows, int(records[0][0])
 
     async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int]]:
         async def work(connection: Connection) -> list[Record]:
@@ -154,16 +158,17 @@ class PostgresArchive(ArchiveStore):
 
         return await self._database.write(work)
 
-    async def make_ready(self) -> None:
-        await self._partitions.make_ahead()
-
     async def close(self) -> None:
         """Finish what was asked before and disconnect."""
         await self._writer.close()
 
-    def _rows(self, records: Iterable[Record]) -> list[Row]:
+    async def _rows(self, records: Sequence[Record]) -> list[Row]:
         unpack = self._packing.unpack
-        return [Row(id, peer, kind, unpack(stanza)) for id, peer, kind, stanza in records]
+        try:
+            return [Row(id, peer, kind, unpack(stanza)) for id, peer, kind, stanza in records]
+        except UnknownDictionary:  # one was trained since
+            self._packing.add(await self._dictionaries.load())
+            return [Row(id, peer, kind, unpack(stanza)) for id, peer, kind, stanza in records]
 
 
 def _where(owner: int, query: Query) -> tuple[str, list[object]]:

@@ -12,6 +12,7 @@ from xmppd.storage.archive import (
     ArchiveStore,
     Cursor,
     CursorStore,
+    DictionaryStore,
     Kind,
     NewMessage,
     Place,
@@ -20,7 +21,7 @@ from xmppd.storage.archive import (
     Row,
     Waiting,
 )
-from xmppd.storage.packing import Packing
+from xmppd.storage.packing import Packing, UnknownDictionary
 from xmppd.storage.rows import array
 from xmppd.storage.sqlite.database import Database
 
@@ -69,9 +70,16 @@ _NewRow = tuple[int, int, int, int, int | None, bytes]
 class SqliteArchive(ArchiveStore):
     """``clock``: seconds since the epoch; it is called on the writer's thread."""
 
-    def __init__(self, database: Database, packing: Packing, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        packing: Packing,
+        dictionaries: DictionaryStore,
+        clock: Callable[[], float],
+    ) -> None:
         self._database = database
         self._packing = packing
+        self._dictionaries = dictionaries
         self._clock = clock
 
     async def append(self, messages: Sequence[NewMessage]) -> list[Placed]:
@@ -112,7 +120,7 @@ class SqliteArchive(ArchiveStore):
             return rows, newest_id(connection, owner)
 
         rows, newest = await self._database.read(work)
-        return self._unpacked(rows), newest
+        return await self._unpacked(rows), newest
 
     async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int]]:
         def work(connection: sqlite3.Connection) -> list[tuple[int, int]]:
@@ -166,9 +174,6 @@ class SqliteArchive(ArchiveStore):
 
         return await self._database.write(work)
 
-    async def make_ready(self) -> None:
-        pass  # one table has room for all
-
     async def _delete(self, sql: str, parameters: tuple[int, ...]) -> int:
         """Delete, and keep the newest id of owners whose last row went (I4)."""
 
@@ -186,11 +191,15 @@ class SqliteArchive(ArchiveStore):
         def work(connection: sqlite3.Connection) -> list[tuple[int, int, int, bytes]]:
             return connection.execute(sql, parameters).fetchall()
 
-        return self._unpacked(await self._database.read(work))
+        return await self._unpacked(await self._database.read(work))
 
-    def _unpacked(self, rows: list[tuple[int, int, int, bytes]]) -> list[Row]:
+    async def _unpacked(self, rows: list[tuple[int, int, int, bytes]]) -> list[Row]:
         unpack = self._packing.unpack
-        return [Row(id, peer, kind, unpack(stanza)) for id, peer, kind, stanza in rows]
+        try:
+            return [Row(id, peer, kind, unpack(stanza)) for id, peer, kind, stanza in rows]
+        except UnknownDictionary:  # one was trained since
+            self._packing.add(await self._dictionaries.load())
+            return [Row(id, peer, kind, unpack(stanza)) for id, peer, kind, stanza in rows]
 
 
 class _Batch:

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.corpus import Corpus
-from benchmarks.dictionary import train
-from xmppd.storage.packing import Packing, UnknownDictionary, own_dictionaries
+from xmppd.storage.packing import Packing, UnknownDictionary, own_dictionaries, train
 
 OWN = own_dictionaries()
 PACKING = Packing(OWN)
@@ -30,6 +29,12 @@ def test_chat_gets_small() -> None:
     assert [PACKING.unpack(row) for row in packed] == CHAT
     assert sum(map(len, packed)) < 0.45 * sum(map(len, CHAT))
     assert {row[0] for row in packed} == {PACKING.number} == {max(OWN)}
+
+
+def test_nothing_can_be_learned_from_little() -> None:
+    for samples in ([], [b""], [b"<message/>"] * 3):
+        with pytest.raises(ValueError, match="no dictionary can be made"):
+            train(samples)
 
 
 def test_a_long_one() -> None:

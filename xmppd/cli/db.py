@@ -10,6 +10,7 @@ import typer
 
 from xmppd.cli.copying import copy_storage
 from xmppd.cli.run import ConfigFile, Json, Run
+from xmppd.cli.training import train_dictionary
 from xmppd.config import Config
 from xmppd.errors import UserError
 from xmppd.lock import DataLock
@@ -19,11 +20,12 @@ from xmppd.storage.open import open_configured, plan_storage, storage_name
 
 
 def build() -> typer.Typer:
-    app = typer.Typer(help="The database: status, migrate, copy.", pretty_exceptions_enable=False)
+    app = typer.Typer(help="The database: status, migrate, copy, train-dictionary.", pretty_exceptions_enable=False)
     app.callback()(_start)
     app.command("status")(status)
     app.command("migrate")(migrate)
     app.command("copy")(copy)
+    app.command("train-dictionary")(train)
     return app
 
 
@@ -78,6 +80,21 @@ def copy(
     run = Run.of(context, config, json)
     done = copy_storage(run.config(), target, run.base, quiet=run.json)
     run.answer(done, f"copied {done['rows']} rows from {done['from']} to {done['to']}; both hold the same")
+
+
+def train(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:
+    """Learn from the archive how to store messages in less room, while no server runs. Older ones stay as they are.
+
+    Pieces of messages stand in the dictionary, which is in the database, and stay there when the messages are erased.
+    """
+    run = Run.of(context, config, json)
+    done = train_dictionary(run.config(), quiet=run.json)
+    sizes = f"{done['after']} bytes of storage for a message of {done['plain']}, instead of {done['before']}"
+    if done["number"] is None:
+        text = f"not stored, since it would not save enough: {sizes}"
+    else:
+        text = f"dictionary {done['number']} holds from the next start on: {sizes}"
+    run.answer(done, text)
 
 
 def _plan(config: Config) -> tuple[str, Plan]:
