@@ -270,8 +270,7 @@ async def build(
         archiver=archiver,
         cursors=cursors,
         retention=Retention(
-            stores.archive,
-            stores.preferences,
+            stores,
             clock,
             tasks,
             days=config.archive.days,

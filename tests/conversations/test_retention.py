@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -121,19 +122,17 @@ async def test_a_name_of_what_was_erased_is_not_found_and_never_used_again(serve
     )
 
 
-async def test_the_storage_is_kept_ready_for_what_will_come(
-    server: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[float] = []
+async def test_the_storage_is_maintained_while_the_server_runs() -> None:
+    calls: list[str] = []
 
-    async def make_ready(self: object) -> None:
-        calls.append(server.clock.now())
+    async def maintain() -> None:
+        calls.append("maintained")
 
-    monkeypatch.setattr(type(server.stores.archive), "make_ready", make_ready)
-    server.node.retention.start()
-    for _ in range(3):
+    async with Harness("capulet.lit", wrap=lambda stores: replace(stores, maintain=maintain)) as server:
+        server.node.retention.start()
+        await server.settle()
         await server.advance(3_600)
-    assert len(calls) == 4
+    assert len(calls) == 2
 
 
 async def test_a_storage_that_fails_is_asked_again_an_hour_later(

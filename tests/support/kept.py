@@ -134,9 +134,6 @@ class _Archive(ArchiveStore):
     async def forget(self, *, before: int, limit: int = 10_000) -> int:
         return await self._store.forget(before=before, limit=limit)
 
-    async def make_ready(self) -> None:
-        await self._store.make_ready()
-
 
 class _Cursors(CursorStore):
     def __init__(self, held: HeldBack) -> None:

@@ -1,5 +1,5 @@
 """History is kept for as long as the operator says, by server and by account, and then erased for good. What was only
-kept to be delivered is forgotten once it is.
+kept to be delivered is forgotten once it is. What else a storage needs from time to time is done with it.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ import logging
 from typing import Final
 
 from xmppd.clock import Clock, Timer
-from xmppd.storage.archive import ArchiveStore, PreferenceStore
-from xmppd.storage.interfaces import StorageUnavailable
+from xmppd.storage.interfaces import StorageUnavailable, Stores
 from xmppd.tasks import Tasks
 
 log = logging.getLogger("xmppd.im")
@@ -25,8 +24,7 @@ class Retention:
 
     def __init__(
         self,
-        archive: ArchiveStore,
-        preferences: PreferenceStore,
+        stores: Stores,
         clock: Clock,
         tasks: Tasks,
         *,
@@ -36,8 +34,7 @@ class Retention:
         """The server keeps messages for ``days``, and those that wait to be delivered, and are no history, for
         ``waiting_days``; 0: for ever.
         """
-        self._archive = archive
-        self._preferences = preferences
+        self._stores = stores
         self._clock = clock
         self._tasks = tasks
         self._days = days
@@ -58,19 +55,20 @@ class Retention:
             self._timer = None
 
     async def _erase(self) -> None:
+        archive = self._stores.archive
         try:
-            await self._archive.make_ready()
+            await self._stores.maintain()
             waiting = self._before(self._waiting_days) if self._waiting_days else 0
-            while await self._archive.forget(before=waiting, limit=_BATCH) == _BATCH:
+            while await archive.forget(before=waiting, limit=_BATCH) == _BATCH:
                 pass
             if self._days:
-                while await self._archive.expire(before=self._before(self._days), limit=_BATCH):
+                while await archive.expire(before=self._before(self._days), limit=_BATCH):
                     pass
             after = 0
-            while owners := await self._preferences.with_days(after=after, limit=_OWNERS):
+            while owners := await self._stores.preferences.with_days(after=after, limit=_OWNERS):
                 for owner, days in owners:
                     before = self._before(days)
-                    while await self._archive.erase(owner, before=before, limit=_BATCH) == _BATCH:
+                    while await archive.erase(owner, before=before, limit=_BATCH) == _BATCH:
                         pass
                 after = owners[-1][0]
         except StorageUnavailable as err:
