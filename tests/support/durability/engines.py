@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+
+import asyncpg
 
 from tests.support.durability.letters import Post
 from tests.support.durability.swallow import Swallow
@@ -31,11 +36,29 @@ class Engine(ABC):
     @abstractmethod
     async def stop(self) -> None: ...
 
+    @abstractmethod
+    def stalled(self) -> AbstractAsyncContextManager[None]:
+        """As long as this lasts, no batch gets into the archive: what comes piles up."""
+
 
 class Sqlite(Engine):
     def __init__(self, folder: Path) -> None:
-        self.url = f"sqlite:///{folder / 'data' / 'xmppd.db'}"
+        self._path = folder / "data" / "xmppd.db"
+        self.url = f"sqlite:///{self._path}"
         self.toml = ""
+
+    @asynccontextmanager
+    async def stalled(self) -> AsyncIterator[None]:
+        connection = await asyncio.to_thread(self._lock)
+        try:
+            yield
+        finally:
+            connection.close()
+
+    def _lock(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+        connection.execute("BEGIN IMMEDIATE")
+        return connection
 
     async def start(self) -> None:
         pass
@@ -67,6 +90,16 @@ class Postgresql(Engine):
             await self._swallow.close()
         await asyncio.to_thread(self._postgres.stop, signal.SIGQUIT)
         await asyncio.to_thread(shutil.rmtree, self._folder)
+
+    @asynccontextmanager
+    async def stalled(self) -> AsyncIterator[None]:
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute("BEGIN")
+            await connection.execute("LOCK TABLE archive IN EXCLUSIVE MODE")
+            yield
+        finally:
+            connection.terminate()
 
     async def restart(self) -> None:
         """In the way that drops everything at once (immediate): it has to recover."""

@@ -59,6 +59,7 @@ class Phone:
         self._reads_history = reads_history
         self._sm = Outgoing()
         self._wire: Wire | None = None
+        self._why = ""  # it was cut off the last time
         self._stream = 0
         self._sent = dict.fromkeys(peers, 0)
         self._unasked = 0
@@ -86,13 +87,19 @@ class Phone:
             try:
                 await self._connect()
             except (Lost, EOFError, OSError, TimeoutError, LoginFailed) as err:
-                self._post.happened(f"lost its connection: {type(err).__name__} {err}", self.name)
+                self._missed(f"lost its connection: {type(err).__name__} {err}")
             except Contradiction as err:
                 self._post.problem(f"{self.name} was told {err}")
                 self._sm.start()
             except AssertionError as err:
                 self._post.problem(f"{self.name} at login: {err}")
             await asyncio.sleep(self._rng.uniform(0.0, 0.3))
+
+    def _missed(self, why: str) -> None:
+        """Note it, but not again and again while nobody is there."""
+        if why != self._why:
+            self._post.happened(why, self.name)
+        self._why = why
 
     async def _connect(self) -> None:
         async with asyncio.timeout(LOGIN_SECONDS):
@@ -117,6 +124,7 @@ class Phone:
         await wire.authenticate(self.name)
         features = await wire.open()
         self._post.figures.logins += 1
+        self._why = ""
         if features.child("sm", NS) is None:
             raise AssertionError("no stream management is offered")
         self._asked = False

@@ -125,6 +125,19 @@ class Town:
         self.post.figures.kills += 1
         self.post.happened("the server is killed")
         await asyncio.to_thread(self.server.kill)
+        await self._start_again()
+
+    async def kill_in_commit(self) -> None:
+        """The same while a batch cannot be committed, and others wait behind it."""
+        self.post.figures.kills += 1
+        async with self.engine.stalled():
+            self.post.happened("the storage stalls")
+            await asyncio.sleep(self._rng.uniform(0.1, 0.6))
+            self.post.happened("the server is killed")
+            await asyncio.to_thread(self.server.kill)
+        await self._start_again()
+
+    async def _start_again(self) -> None:
         await asyncio.sleep(self._rng.choice((0.0, self._rng.uniform(0.0, 0.5))))
         await asyncio.to_thread(self.server.start)
         self.post.happened("the server is there again")
