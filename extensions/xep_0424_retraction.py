@@ -77,18 +77,16 @@ class Retractions:
         self._waiting: dict[int, deque[Retraction]] = {}  # by owner
 
     def after_sent(self, message: Message, session: Session) -> None:
-        if message.to is not None and message.has_child_in(NS):
-            self._add(message, session.account.id, message.to)
+        if message.to is not None and (id := _retracted(message)) is not None:
+            self._add(message, id, session.account.id, message.to)
 
     def after_received(self, message: Message, account: Account, got: Sequence[Resource]) -> None:
-        if message.has_child_in(NS):
-            self._add(message, account.id, message.sender)
+        if (id := _retracted(message)) is not None:
+            self._add(message, id, account.id, message.sender)
 
-    def _add(self, message: Message, owner: int, peer: Jid) -> None:
-        retract = message.child("retract", NS)
-        id = None if retract is None else retract.get("id")
+    def _add(self, message: Message, id: str, owner: int, peer: Jid) -> None:
         # XEP-0424#tombstones: the retraction has to be in the archive, and a tombstone tells what it is called
-        if not id or not message.row or not message.id:
+        if not message.row or not message.id:
             return
         waiting = self._waiting.setdefault(owner, deque())
         if len(waiting) >= _MOST_WAITING:
@@ -133,6 +131,14 @@ class Retractions:
                 return
             before = rows[0].id
             seen += len(rows)
+
+
+def _retracted(message: Message) -> str | None:
+    """What ``message`` takes back; it is asked for every message."""
+    for child in message.children:
+        if type(child) is Element and child.ns == NS and child.name == "retract":
+            return child.attrs.get("id") or None
+    return None
 
 
 def _is_called(message: Element, id: str) -> bool:

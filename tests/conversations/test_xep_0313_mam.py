@@ -123,6 +123,14 @@ async def test_the_name_of_a_delivered_message_is_that_of_the_archived_one(serve
         assert (await ask(client)).names == [named.attrs["id"]]
 
 
+async def test_names_outlive_the_server(server: Harness, juliet: Client) -> None:
+    # XEP-0359#stanza-id: stable
+    names = await archive(server, JULIET, *said("0", "1"))
+    await server.restart()
+    juliet = await server.client(f"{JULIET}/chamber")
+    assert (await ask(juliet)).names == names
+
+
 async def test_an_archive_without_messages_is_complete_and_empty(juliet: Client) -> None:
     await juliet.send("<iq type='set' id='1'><query xmlns='urn:xmpp:mam:2'/></iq>")
     juliet.expect(
