@@ -27,13 +27,13 @@ from xmppd.sessions.resumption import NotResumable
 from xmppd.sessions.session import Link, Session
 from xmppd.stanza import error_element
 from xmppd.stream.bound import BoundStream
-from xmppd.stream.negotiation import (
+from xmppd.stream.negotiation import Negotiation
+from xmppd.stream.requests import (
     BeginSasl,
     Bind,
     ContinueSasl,
     EarlyIq,
     Ended,
-    Negotiation,
     Opened,
     Request,
     Resume,

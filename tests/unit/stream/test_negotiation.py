@@ -6,13 +6,13 @@ import pytest
 
 from xmppd.errors import SaslError, StanzaError, StreamError
 from xmppd.jid import Jid
-from xmppd.stream.negotiation import (
+from xmppd.stream.negotiation import Negotiation
+from xmppd.stream.requests import (
     BeginSasl,
     Bind,
     ContinueSasl,
     EarlyIq,
     Ended,
-    Negotiation,
     Opened,
     Request,
     Resume,
