@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from tests.storage.parts import add_account
-from tests.support.postgres import fresh_database, give_back
+from tests.support.postgres import Postgres, fresh_database, give_back
 from tests.support.proxy import Proxy
 from xmppd.jid import Jid
 from xmppd.storage.archive import Kind, NewMessage, NewRow, Place, Placed, Query, peer_key
@@ -159,6 +160,29 @@ async def test_a_batch_that_reaches_the_server_too_late_is_refused(
         await connection.execute(APPEND, lost, 2, [owner], [b"\0late"])
     await connection.close()
     assert await texts(stores, owner) == [b"next"]
+
+
+async def test_a_server_that_does_not_answer_is_waited_for_so_long(tmp_path: Path) -> None:
+    """What was sent to it is there in the end or not, but once; and who asks meanwhile gets an answer."""
+    with Postgres(tmp_path / "pg") as server:
+        stores = await open_stores(server.create("x"), Path("/"), wait_seconds=0.5)
+        owner = await add_account(stores, "juliet@capulet.example")
+        (first,) = await stores.archive.append([message(owner, b"first")])
+        server.freeze()
+        try:
+            for text in (b"second", b"third"):
+                started = time.monotonic()
+                with pytest.raises(StorageUnavailable):
+                    await stores.archive.append([message(owner, text)])
+                assert time.monotonic() - started < 5
+        finally:
+            server.thaw()
+        (last,) = await stores.archive.append([message(owner, b"last")])
+        rows = await stores.archive.read(owner, Query(), limit=10)
+        assert [row.stanza for row in rows] in ([b"first", b"last"], [b"first", b"second", b"last"])
+        assert last.places == (Place(rows[-1].id, rows[-2].id),)
+        assert rows[0].id == first.places[0].id
+        await stores.close()
 
 
 async def test_one_that_was_cancelled_leaves_no_doubt_to_the_next(
