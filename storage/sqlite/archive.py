@@ -54,7 +54,8 @@ RETURNING owner, id
 # As the index archive_hidden says it: Kind.OWED | Kind.HIDDEN. The row stays, so that its id is not used again.
 _FORGET: Final = """
 UPDATE archive SET kind = 2, stanza = ? WHERE rowid IN (
-    SELECT archive.rowid FROM archive LEFT JOIN archive_cursors AS cursor ON cursor.owner = archive.owner
+    SELECT archive.rowid FROM archive INDEXED BY archive_hidden
+    LEFT JOIN archive_cursors AS cursor ON cursor.owner = archive.owner
     WHERE archive.kind & 3 = 3 AND archive.id < max(?, coalesce(cursor.upto + 1, 0)) LIMIT ?
 )
 """
