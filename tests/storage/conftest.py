@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.storage.parts import DURABLE, ENGINES, Engine, add_account
+from tests.support.postgres import Postgres
 from xmppd.storage.interfaces import Stores
+
+_NUMBERS = count(1)
 
 
 @pytest.fixture(params=ENGINES)
@@ -60,3 +64,23 @@ def _no_thread_is_left() -> Iterator[None]:
         thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("storage")
     ]
     assert left == [], "close() must end the threads of the storage"
+
+
+@pytest.fixture(scope="session")
+def _stoppable() -> Iterator[Postgres]:
+    with Postgres(authentication="scram-sha-256") as server:
+        yield server
+
+
+@pytest.fixture
+def server(_stoppable: Postgres) -> Iterator[Postgres]:
+    """A PostgreSQL that tests may stop; it runs again for the next one."""
+    yield _stoppable
+    if not _stoppable.running:
+        _stoppable.start()
+
+
+@pytest.fixture
+def url(server: Postgres) -> str:
+    """An empty database on it."""
+    return server.create(f"trouble{next(_NUMBERS)}")
