@@ -86,6 +86,10 @@ async def judge(town: Town) -> Archives:
         text += "\nclients were told what cannot be:" + "".join(
             f"\n  {each}" for each in town.post.problems[:10]
         )
+    if text and (bugs := [line for line in town.server.lines if "traceback=" in line]):
+        text += f"\nthe server's log has {len(bugs)} tracebacks, the first being\n" + bugs[0].replace(
+            "\\n", "\n"
+        )
     assert not text, text
     return archives
 
