@@ -285,6 +285,20 @@ async def test_a_commit_whose_answer_was_lost_is_found_by_those_who_read(
     assert bodies(romeo) == ["1", "2"]
 
 
+async def test_a_commit_whose_answer_was_lost_is_found_though_nobody_writes_any_more(
+    server: Harness, store: HeldBack
+) -> None:
+    juliet = await server.client(JULIET)
+    romeo = await online(server, "garden")
+    store.fail("append.done")
+    await juliet.send(say(1))
+    await server.advance(16)
+    romeo.expect_nothing()
+    store.recover()
+    await server.advance(16)
+    assert bodies(romeo) == ["1"]
+
+
 # ---- what has a row, and how it is called
 
 

@@ -123,6 +123,22 @@ async def test_also_where_the_answer_of_the_storage_was_lost(server: Harness, st
     assert await rows(server, "juliet@capulet.lit", ROMEO) == [2, 2]
 
 
+async def test_a_resend_is_what_the_first_one_is_heard_of_by(server: Harness, store: HeldBack) -> None:
+    """It was stored, but nobody knew; nothing else comes that would show it."""
+    garden, home = await online(server, "garden"), await online(server, "home")
+    juliet = await server.client(JULIET)
+    store.fail("append.done")
+    await juliet.send(tell(1))
+    juliet.expect(refusal_of(1))
+    store.recover()
+    await juliet.send(tell(1))
+    juliet.expect_nothing()
+    garden.received = [each for each in garden.received if each.name == "message"]
+    assert bodies(garden) == bodies(home) == ["1"]
+    await juliet.send(tell(1))
+    assert bodies(garden) == bodies(home) == []
+
+
 def refusal_of(text: object) -> str:
     return refusal(text, "resource-constraint", type="wait")
 

@@ -20,7 +20,7 @@ from xmppd.tasks import Tasks
 
 log = logging.getLogger("xmppd.im")
 
-Committed = Callable[[Placed], Exception | None]
+Committed = Callable[[Placed | None], Exception | None]
 
 _Item = tuple[NewMessage | None, Committed, Ticket]
 
@@ -50,7 +50,8 @@ class Archiver:
     def add(self, message: NewMessage | None, committed: Committed) -> Ticket:
         """Store ``message`` and call ``committed`` with its places once they are durable, then settle the ticket with
         what that returned; all of it in the order in which messages were added. None: there is nothing to store, only
-        the order to keep.
+        the order to keep. Where it is not known whether ``message`` is stored, ``committed`` is called with None, and
+        the ticket settled with the error.
 
         ``StorageUnavailable`` when too much waits already.
         """
@@ -122,6 +123,9 @@ class Archiver:
             places = iter(await self._store.append(messages) if messages else ())
         except StorageUnavailable as err:
             self._doubt()
+            for message, committed, _ in batch:
+                if message is not None:
+                    self._tell(committed, None)
             # What waits behind would, if it were stored, be in front of what is sent again now (I5).
             batch += self._waiting
             self._waiting.clear()
@@ -140,7 +144,7 @@ class Archiver:
         for message, committed, ticket in batch:
             self._settle(ticket, error if message is not None else self._tell(committed, _NOWHERE))
 
-    def _tell(self, committed: Committed, placed: Placed) -> Exception | None:
+    def _tell(self, committed: Committed, placed: Placed | None) -> Exception | None:
         try:
             return committed(placed)
         except Exception:

@@ -99,9 +99,11 @@ class Cursors:
         self._tasks.start("save cursors", self.flush())
 
     async def flush(self) -> None:
-        """Save what there is; what cannot be saved now is tried again later."""
-        while self._unsaved:
-            some = dict(list(self._unsaved.items())[:_AT_ONCE])
+        """Save what there is by now; what cannot be saved is tried again later, as is what changes meanwhile."""
+        owners = list(self._unsaved)
+        for start in range(0, len(owners), _AT_ONCE):
+            unsaved = self._unsaved
+            some = {owner: unsaved[owner] for owner in owners[start : start + _AT_ONCE] if owner in unsaved}
             try:
                 await self._save(some)
             except StorageUnavailable as err:

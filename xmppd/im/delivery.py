@@ -264,6 +264,19 @@ class Delivery:
         elif (taker := _taker(account)) is not None:
             self._start(taker, everyone=False)
 
+    def look_again(self, account: Account) -> None:
+        """There may be a message in the archive of ``account`` of which its writer did not hear (I3)."""
+        account = self._accounts.peek(account.jid) or account
+        line = self._lines.get(account.id)
+        if line is not None:
+            line.again = True
+        elif (taker := _taker(account)) is not None:
+            self._start(taker, everyone=_box(account).open)
+
+    def look_again_later(self, account: Account) -> None:
+        """As ``look_again``, for a message whose writer was told that the storage is away."""
+        self._clock.call_later(_RETRY, partial(self.look_again, account))
+
     def _on_kept(self, fact: KeptElsewhere) -> None:
         self.missed(fact.account)
 

@@ -215,12 +215,16 @@ class Messages:
         account: Account,
         sender: Account | None,
         checked: Session | None,
-        placed: Placed,
+        placed: Placed | None,
     ) -> Exception | None:
-        """``message`` is durable: ``sender``, if it is not None, has the first of its rows, ``account`` the last.
-        ``checked``: the session of its client, if it might have been a resend.
+        """``message`` is durable: ``sender``, if it is not None, has the first of its rows, ``account`` the last. Where
+        ``placed`` is None, nobody knows. ``checked``: the session of its client, if it might have been a resend.
         """
+        if placed is None:
+            self._delivery.look_again_later(account)
+            return None
         if placed.duplicate:
+            self._delivery.look_again(account)  # nobody may have heard of the first try
             return AlreadyTaken()
         if checked is not None and checked.resends_until and self._clock.monotonic() >= checked.resends_until:
             checked.resends_until = 0.0
