@@ -331,6 +331,27 @@ async def test_who_knows_less_than_was_acknowledged_begins_anew(server: Harness)
     assert sleepers(server) == 0
 
 
+async def test_what_is_not_known_is_not_told(server: Harness) -> None:
+    """Of two messages one was handled at once and the other is on its way, when another connection takes the place."""
+    juliet, _ = await couple(server)
+    gate = asyncio.Event()
+    append = server.stores.archive.append
+
+    async def slow(messages):  # type: ignore[no-untyped-def]
+        await gate.wait()
+        return await append(messages)
+
+    server.stores.archive.append = slow  # type: ignore[method-assign]
+    juliet.send_nowait(chat("1", ROMEO) + "<message to='@' type='chat'/>")
+    juliet.cut()
+    await server.unbound(BALCONY).bind()
+    answer = await server.unbound(BALCONY).resume_nowait(juliet.sm_id, 0)
+    assert (answer.name, answer.attrs) == ("failed", {})
+    gate.set()
+    await server.settle()
+    server.stores.archive.append = append  # type: ignore[method-assign]
+
+
 # While the old connection stands
 
 

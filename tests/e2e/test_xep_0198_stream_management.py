@@ -401,6 +401,24 @@ async def test_silence_is_broken_by_a_request(tmp_path: Path) -> None:
 # The end
 
 
+@pytest.mark.parametrize("who", ["client", "server"])
+async def test_the_last_word_is_what_was_handled(server: ServerProcess, who: str) -> None:
+    async with Wires(server) as wires:
+        romeo = await wires.login("romeo")
+        juliet, _ = await enabled(wires, "juliet/balcony")
+        await juliet.send(chat(1, romeo.jid))
+        await juliet.ping()
+        if who == "client":
+            await juliet.send("</stream:stream>")
+        else:
+            server.signal(signal.SIGTERM)
+        await juliet.expect(f"<a xmlns='{NS}' h='3'/>")
+        if who == "server":
+            assert await juliet.error() == "system-shutdown"
+            juliet.abort()
+            assert await server.ended() == 0
+
+
 async def test_a_server_that_ends_keeps_what_sleepers_are_owed(server: ServerProcess) -> None:
     async with Wires(server) as wires:
         romeo = await wires.login("romeo")

@@ -21,6 +21,7 @@ from xmppd.sessions.session import Session
 from xmppd.stanza import Iq
 from xmppd.stream import wire
 from xmppd.stream.bound import BoundStream
+from xmppd.stream.management import ack
 from xmppd.stream.negotiation import STANZAS
 from xmppd.xml.element import Element
 from xmppd.xml.parser import Event, StreamEnd
@@ -224,6 +225,9 @@ class ClientConnection:
 
     def _close(self, last: bytes, then: Callable[[Session], None]) -> None:
         """End the stream; what becomes of the session is decided by ``then``."""
+        session = self._session
+        if session is not None and session.sm is not None and not session.busy:
+            last = ack(session.handled - session.sm.base) + last  # so that it need not be sent again
         self._transport.write(last)
         self._drop_session(then)
         self._transport.close()

@@ -113,7 +113,7 @@ class Resumption:
         if isinstance(session.link, Asleep):
             session.link.release(StreamError("connection-timeout"))
         sm = session.sm
-        if sm is not None and sm.id:
+        if sm is not None and sm.id and not session.busy:  # else it is not known
             self._handled[session.account.jid, sm.id] = session.handled - sm.base
             if len(self._handled) > _REMEMBERED:
                 del self._handled[next(iter(self._handled))]
