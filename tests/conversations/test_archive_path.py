@@ -24,6 +24,8 @@ from tests.support.mail import (
     texts,
 )
 from xmppd.jid import Jid
+from xmppd.sessions.session import Session
+from xmppd.stanza import Message
 from xmppd.storage.archive import Kind, Mark, NewMessage, NewRow, Query, Row, peer_key
 
 COMPOSING = "<composing xmlns='http://jabber.org/protocol/chatstates'/>"
@@ -297,6 +299,21 @@ async def test_a_commit_whose_answer_was_lost_is_found_though_nobody_writes_any_
     store.recover()
     await server.advance(16)
     assert bodies(romeo) == ["1"]
+
+
+async def test_who_fails_on_hearing_of_a_message_holds_up_nobody(server: Harness) -> None:
+    """As an extension with a bug: the session would wait for the end of its message for ever."""
+
+    def fail(message: Message, session: Session) -> None:
+        raise RuntimeError("a bug")
+
+    juliet, romeo = await server.client(JULIET), await online(server, "garden")
+    server.node.core.inbound.after_sent(fail)
+    await juliet.send(say(1) + PING)
+    assert bodies(romeo) == ["1"]
+    juliet.expect("<iq type='result' from='*' to='*' id='ping'/>")
+    assert server.node.archiver.failures == 1
+    server.node.archiver.failures = 0
 
 
 # ---- what has a row, and how it is called

@@ -30,11 +30,18 @@ class Ticket:
             self._waiting.append(done)
 
     def settle(self, error: Exception | None = None) -> None:
+        """Tell all who want to know. What one of them raises is raised again once all were told."""
         self._settled = True
         self._error = error
         waiting, self._waiting = self._waiting, []
+        failure: Exception | None = None
         for done in waiting:
-            done(error)
+            try:
+                done(error)
+            except Exception as err:
+                failure = failure or err
+        if failure is not None:
+            raise failure
 
     async def settled(self) -> None:
         """Wait until it is settled; whom the error concerns was told by ``then``."""
