@@ -20,24 +20,20 @@ class Batch:
         self.owners = sorted({row.owner for message in messages for row in message.rows})
         self._slots = {owner: slot for slot, owner in enumerate(self.owners, 1)}
         self._counts = [0] * (len(self.owners) + 1)
-        self._rows: list[tuple[int, int, int, int, int, int]] = []
-        self._asked: list[tuple[int, int, int, int]] = []
+        self._rows: list[int] = []  # as the function takes them
+        self._asked: list[int] = []
         self._asked_messages: list[int] = []
         self._stanzas: list[bytes] = []
         self._origins: dict[tuple[int, int], int] = {}
         for number, message in enumerate(messages):
             self._add(number, message, pack)
-        self.arguments: tuple[object, ...] = (
-            self.owners,
-            *_columns(self._rows, 6),
-            self._stanzas,
-            *(_columns(self._asked, 4) if self._asked else (None,) * 4),
-        )
+        self.arguments = (self.owners, self._rows, self._stanzas, self._asked or None)
 
     @property
     def asked(self) -> list[tuple[int, int, int]]:
         """(owner, origin, id from which on) of each message that may be a resend of one in the database."""
-        return [(self.owners[slot - 1], origin, since) for slot, origin, since, _ in self._asked]
+        asked = self._asked
+        return [(self.owners[asked[i] - 1], asked[i + 1], asked[i + 2]) for i in range(0, len(asked), 4)]
 
     def placed(self, newest: Sequence[int], moment: int, found: Sequence[Place]) -> list[Placed]:
         """What became of the messages: from the owners' newest ids before it, the time of the batch, and the first rows
@@ -58,38 +54,34 @@ class Batch:
         there = {
             number: known for number, known in zip(self._asked_messages, found, strict=False) if known.id
         }
-        rows = iter(self._rows)
+        rows = iter(self._rows[::3])
         result: list[Placed] = []
         for number, message in enumerate(self._messages):
             if number in self._again:
                 result.append(Placed(result[self._again[number]].places[:1], duplicate=True))
                 continue
-            slots = [next(rows)[:2] for _ in message.rows]
+            mine = [next(rows) for _ in message.rows]
             if number in there:
                 result.append(Placed((there[number],), duplicate=True))
             else:
-                result.append(Placed(tuple([place(slot, rank) for slot, rank in slots])))
+                result.append(Placed(tuple([place(row >> 48, row >> 32 & 0xFFFF) for row in mine])))
         return result
 
     def _add(self, number: int, message: NewMessage, pack: Callable[[bytes], bytes]) -> None:
         origin = message.origin
         if origin:
             key = message.rows[0].owner, origin
-            first = self._origins.setdefault(key, number)
-            if message.check and first != number:
-                self._again[number] = first
+            if message.check and key in self._origins:
+                self._again[number] = self._origins[key]
                 return
+            self._origins[key] = number
         self._stanzas.append(pack(message.stanza))
         text = len(self._stanzas)
         if origin and message.check:
-            self._asked.append((self._slots[message.rows[0].owner], origin, message.check, text))
+            self._asked += (self._slots[message.rows[0].owner], origin, message.check, text)
             self._asked_messages.append(number)
         for owner, peer, kind in message.rows:
             slot = self._slots[owner]
-            self._rows.append((slot, self._counts[slot], peer, int(kind), origin, text))
+            self._rows += (slot << 48 | self._counts[slot] << 32 | text << 16 | int(kind), peer, origin)
             self._counts[slot] += 1
             origin = 0
-
-
-def _columns(rows: Sequence[tuple[int, ...]], number: int) -> list[Sequence[int]]:
-    return list(zip(*rows, strict=True)) or [()] * number

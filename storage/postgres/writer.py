@@ -25,10 +25,7 @@ from xmppd.storage.postgres.database import Database
 from xmppd.storage.postgres.errors import closed, is_conflict, is_lost, unknown_outcome
 from xmppd.storage.postgres.partitions import Partitions
 
-_APPEND: Final = (
-    "SELECT newest, moment, earlier FROM archive_append"
-    "($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
-)
+_APPEND: Final = "SELECT newest, moment, earlier FROM archive_append($1, $2, 0, $3, $4, $5, $6, $7)"
 # Waits for a transaction of that writer which is still under way: afterwards it is there, or it never will be.
 _GIVE_UP: Final = (
     "INSERT INTO writers AS w (writer, number) VALUES ($1, -1) ON CONFLICT (writer) DO UPDATE"

@@ -178,6 +178,10 @@ async def test_a_resend_in_the_same_batch(stores: Stores, owner: int) -> None:
     assert len(await read(stores, owner)) == 2
     four, five = await stores.archive.append([new, new])
     assert four == five == Placed(one.places, duplicate=True)
+    # Of several with one origin the newest counts.
+    _, six, seven = await stores.archive.append([new, new._replace(check=0), new])
+    assert not six.duplicate
+    assert seven == Placed(six.places, duplicate=True)
 
 
 # Reading
@@ -439,11 +443,13 @@ def test_it_does_what_a_list_would_do(
     name: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     async def main(directory: Path) -> None:
-        stores = await ENGINES[name](directory).open()
+        engine = ENGINES[name](directory)
+        stores = await engine.open()
         try:
             await compare(stores, data)
         finally:
             await stores.close()
+            engine.give_back()
 
     asyncio.run(main(tmp_path_factory.mktemp("model")))
 

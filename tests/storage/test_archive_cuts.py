@@ -25,7 +25,7 @@ from xmppd.storage.interfaces import StorageUnavailable, Stores
 from xmppd.storage.open import open_stores
 
 ROMEO = peer_key(Jid.parse("romeo@montague.example"))
-APPEND = "SELECT archive_append($1, $2, 0, 0, $3, '{1}', '{0}', '{4}', '{0}', '{0}', '{1}', $4, NULL, NULL, NULL, NULL)"
+APPEND = "SELECT archive_append($1, $2, 0, 0, $3, ARRAY[(1::bigint << 48) | (1 << 16), 4, 0], $4, NULL)"
 MARK = random.Random(1).randbytes(20)  # cannot be compressed: it is seen on the wire
 
 

@@ -87,12 +87,14 @@ def test_what_anybody_settled_stays_settled(
     name: str, tmp_path_factory: pytest.TempPathFactory, saved: list[Cursor]
 ) -> None:
     async def main(directory: Path) -> Cursor:
-        stores = await ENGINES[name](directory).open()
+        engine = ENGINES[name](directory)
+        stores = await engine.open()
         owner = await add_account(stores, "juliet@capulet.example")
         for cursor in saved:
             await stores.cursors.save({owner: cursor})
         waiting = await stores.cursors.load(owner, since=0, limit=0)
         await stores.close()
+        engine.give_back()
         return waiting.cursor
 
     merged = asyncio.run(main(tmp_path_factory.mktemp("merge")))

@@ -36,27 +36,22 @@ ALTER TABLE writers ADD COLUMN transaction xid8;
 -- Store a batch of messages: the newest id of each owner before it, and the time of the batch in microseconds. Row n of
 -- the owner o has the id greatest(moment, newest[o] + 1) + n, counted from 0, whether rows before it are duplicates or not.
 --
--- The locks make ids visible in their order: whoever comes later for an owner begins when the one before has committed, and
--- READ COMMITTED lets the next statement see what he wrote. They are taken in one order by all, and their keys
--- are negative, as no others are. Nothing here may be STABLE, or read the clock in front of the locks.
+-- The locks make ids visible in their order: whoever comes later for an owner begins when the one before has committed,
+-- and READ COMMITTED lets the next statement see what he wrote. They are taken in one order by all, and their keys are
+-- negative, as no others are. Nothing here may be STABLE, or read the clock in front of the locks.
+--
+-- The first number of a row holds, in 16 bits each, from above: the place of its owner in owners, from 1; how many rows of
+-- the owner stand before it; the place of its stanza in stanzas, from 1; its kind. It is arrays that cost most.
 CREATE FUNCTION archive_append(
     writer uuid,            -- of one connection
     number bigint,          -- of the batch, from 1
     epoch bigint,           -- of the node; refusing an older one comes with clusters
     recent bigint,          -- an id; that most owners have rows above it makes it fast
     owners bigint[],        -- ascending, each once
-    slots integer[],        -- of each row: the place of its owner in owners, from 1
-    ranks integer[],        -- of each row: how many rows of the owner stand before it
-    peers bigint[],
-    kinds smallint[],
-    origins bigint[],       -- of each row; 0: none
-    texts integer[],        -- of each row: the place of its stanza in stanzas, from 1
+    rows bigint[],          -- three numbers for each row: where and what (below), peer, origin (0: none)
     stanzas bytea[],
-    asked_slots integer[],  -- of each message that may be a resend: its owner, origin, the id from which on, its text;
-                            -- NULL where there is none
-    asked_origins bigint[],
-    asked_since bigint[],
-    asked_texts integer[],
+    asked bigint[],         -- four for each message that may be a resend: the place of its owner in owners, its origin,
+                            -- the id from which on, the place of its stanza in stanzas; NULL where there is none
     OUT newest bigint[],
     OUT moment bigint,
     OUT earlier bigint[]    -- of each message that may be a resend: the id of the first one's row; 0: it is none
@@ -88,19 +83,24 @@ BEGIN
             FROM unnest(owners, newest) AS t (o, n));
     END IF;
 
-    IF asked_slots IS NOT NULL THEN
+    IF asked IS NOT NULL THEN
         earlier := ARRAY(
             SELECT coalesce(
-                (SELECT a.id FROM archive AS a WHERE a.owner = owners[s] AND a.id >= i AND a.origin = o
+                (SELECT a.id FROM archive AS a
+                 WHERE a.owner = owners[asked[i]] AND a.origin = asked[i + 1] AND a.id >= asked[i + 2]
                  ORDER BY a.id DESC LIMIT 1), 0)
-            FROM unnest(asked_slots, asked_origins, asked_since) AS t (s, o, i));
-        known := ARRAY(SELECT m FROM unnest(asked_texts, earlier) AS t (m, e) WHERE e > 0);
+            FROM generate_series(1, cardinality(asked), 4) AS i);
+        known := ARRAY(SELECT asked[4 * n]::integer FROM generate_series(1, cardinality(earlier)) AS n WHERE earlier[n] > 0);
     END IF;
 
     moment := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
     INSERT INTO archive (owner, id, peer, origin, kind, stanza)
-        SELECT owners[s], greatest(moment, newest[s] + 1) + r, p, nullif(o, 0), k, stanzas[m]
-        FROM unnest(slots, ranks, peers, origins, kinds, texts) AS t (s, r, p, o, k, m)
+        SELECT owners[s], greatest(moment, newest[s] + 1) + r, rows[i + 1], nullif(rows[i + 2], 0), k, stanzas[m]
+        FROM (
+            SELECT i, (rows[i] >> 48)::integer AS s, rows[i] >> 32 & 65535 AS r, (rows[i] >> 16 & 65535)::integer AS m,
+                (rows[i] & 65535)::smallint AS k
+            FROM generate_series(1, cardinality(rows), 3) AS i
+        ) AS t
         WHERE known IS NULL OR m <> ALL(known);
 END
 $$;
