@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +13,7 @@ from xmppd.clock import stamp
 from xmppd.errors import StreamError
 from xmppd.jid import Jid
 from xmppd.sessions.asleep import Asleep
+from xmppd.sessions.session import Session
 from xmppd.storage.archive import Row
 from xmppd.storage.interfaces import StorageUnavailable
 from xmppd.stream.management import NS
@@ -444,6 +446,20 @@ async def test_a_session_that_sleeps_can_be_ended(server: Harness, how: str) -> 
         assert (await server.unbound(BALCONY).resume(juliet, 0)).name == "failed"
     assert pending(server) <= timers + 1, "cursors that are to be saved"
     await server.advance(1_000)
+
+
+async def test_a_session_that_slept_and_ended_leaves_the_memory_at_once(server: Harness) -> None:
+    juliet = await server.client(BALCONY, available=True)
+    await juliet.enable()
+    juliet.cut()
+    gc.collect()
+    gc.disable()
+    try:
+        await server.advance(601)
+        del juliet
+        assert not any(type(each) is Session for each in gc.get_objects())
+    finally:
+        gc.enable()
 
 
 async def test_while_the_node_stops_nobody_falls_asleep(server: Harness) -> None:

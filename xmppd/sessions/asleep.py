@@ -38,3 +38,8 @@ class Asleep(Link):
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+        self._end = _nobody  # or the session and this would keep each other in memory
+
+
+def _nobody() -> None:
+    """The session has ended, or has another connection."""

@@ -112,6 +112,7 @@ class Resumption:
         session = fact.session
         if isinstance(session.link, Asleep):
             session.link.release(StreamError("connection-timeout"))
+            session.gate = None
         sm = session.sm
         if sm is not None and sm.id and not session.busy:  # else it is not known
             self._handled[session.account.jid, sm.id] = session.handled - sm.base
