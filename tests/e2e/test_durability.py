@@ -44,7 +44,7 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_doubled(
     seed = int(os.environ.get("XMPPD_SEED") or random.SystemRandom().randrange(2**32))
     rng = random.Random(seed)
     print(f"\nXMPPD_SEED={seed}")
-    async with Town.open(tmp_path, engine, post, rng, phones=int(os.environ.get("PHONES", 50)), pause=0.5) as town:
+    async with Town.open(tmp_path, engine, post, rng, phones=50, pause=0.5) as town:
         kills, restarts = (20, 5) if soak else (4, 2)
         troubles = plan(town, rng, kills=kills, restarts=restarts)
         await happen(town, troubles, rng, pause=(0.5, 3.0) if soak else (0.5, 2.5))

@@ -16,12 +16,16 @@ _PIECES: Final = ("tea", "at noon", "naïve", "<3", "Q&A", "🙂", "'quoted'", "
 
 @dataclass(slots=True)
 class Letter:
-    """One message. ``key`` is its origin-id, its id and the beginning of its text: ``sender.recipient.number``."""
+    """One message. ``key`` is its id and the beginning of its text: ``sender.recipient.number``.
+
+    ``plain``: it has no origin-id, so nobody could recognise it if it were sent again, and its sender does not.
+    """
 
     key: str
     sender: str
     to: str
     number: int
+    plain: bool = False
     acknowledged: bool = False  # covered by an h
     error: str | None = None  # the condition that its last try was answered with
     refusals: int = 0  # how many tries were answered with an error
@@ -73,10 +77,10 @@ class Post:
         self._of: dict[str, list[tuple[float, str]]] = {}
         self._others: list[tuple[float, str, str]] = []
 
-    def write(self, sender: str, to: str, number: int) -> Letter:
+    def write(self, sender: str, to: str, number: int, *, plain: bool = False) -> Letter:
         """A new letter."""
         key = f"{sender}.{to}.{number}"
-        letter = self.letters[key] = Letter(key, sender, to, number)
+        letter = self.letters[key] = Letter(key, sender, to, number, plain)
         return letter
 
     def note(self, key: str, what: str) -> None:

@@ -1,8 +1,8 @@
 """A phone: it sends numbered letters, takes what comes, and comes back whatever happens to its connection.
 
-On a new connection it tries to resume its stream. Where that fails it binds anew and sends again, with the same
-origin-id, all that no ``<a h/>`` covered; one that ``reads_history`` catches up there too, before or after it shows
-itself, while the other kind relies on what it is given.
+On a new connection it tries to resume its stream. Where that fails it binds anew and sends again all letters that no
+``<a h/>`` covered, with the same origin-id, if they have one. One that ``reads_history`` catches up there too, before or
+after it shows itself; the other kind relies on what it is given.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.support.wire import LoginFailed, Wire
 from xmppd import ns
 from xmppd.xml.element import Element
 
+PLAIN: Final = 0.2  # of the letters have no origin-id
 ASK_EVERY: Final = 5  # stanzas
 MOST_ON_THE_WAY: Final = 30  # a phone that hears no <a/> sends no more
 LOGIN_SECONDS: Final = 6.0
@@ -198,17 +199,18 @@ class Phone:
 
     def _send_again(self, lost: list[tuple[str, Letter]]) -> None:
         for _, letter in lost:
-            self._post_letter(letter)
+            if not letter.plain:
+                self._post_letter(letter)
 
     def _post_letter(self, letter: Letter) -> None:
         letter.tries.append(time.time())
         letter.error = None
         letter.acknowledged = False
         self._post.note(letter.key, f"{self.name} sends it (try {len(letter.tries)}, stream {self._stream})")
+        origin = "" if letter.plain else f"<origin-id xmlns='{ns.STANZA_ID}' id='{letter.key}'/>"
         self._send(
             f"<message type='chat' to='{letter.to}@{DOMAIN}' id='{letter.key}'>"
-            f"<body>{escape(text_of(letter.key))}</body>"
-            f"<origin-id xmlns='{ns.STANZA_ID}' id='{letter.key}'/></message>",
+            f"<body>{escape(text_of(letter.key))}</body>{origin}</message>",
             letter,
         )
 
@@ -245,7 +247,8 @@ class Phone:
         if self._rng.random() < 0.1:  # is not stored, and must not get ahead of what is
             self._send(f"<message type='chat' to='{to}@{DOMAIN}'>{TYPING}</message>")
         self._sent[to] += 1
-        self._post_letter(self._post.write(self.name, to, self._sent[to]))
+        plain = self._rng.random() < PLAIN
+        self._post_letter(self._post.write(self.name, to, self._sent[to], plain=plain))
 
     # In
 
@@ -316,7 +319,7 @@ class Phone:
         for id, inner in results(message):
             self._sees(inner, id, "history")
             return
-        if message.child("origin-id", ns.STANZA_ID) is None:
+        if message.child("body") is None:
             return
         ids = [
             child.get("id") or ""
@@ -332,8 +335,7 @@ class Phone:
 
     def _sees(self, message: Element, stanza_id: str, how: str) -> bool:
         """Whether it is the first sight of that message."""
-        origin = message.child("origin-id", ns.STANZA_ID)
-        key = (origin and origin.get("id")) or ""
+        key = message.get("id") or ""
         body = message.child("body")
         letter = self._post.letters.get(key)
         sender = (message.get("from") or "").partition("@")[0]
@@ -362,6 +364,7 @@ class Phone:
         if (
             error is not None
             and error.get("type") == "wait"
+            and not letter.plain
             and letter not in self._again
             and self._rng.random() < 0.7
         ):

@@ -22,7 +22,7 @@ from xmppd.storage.archive import Query
 from xmppd.storage.interfaces import Stores
 from xmppd.storage.open import open_stores
 
-_KEY: Final = re.compile(rb"<origin-id [^>]*?\bid=['\"]([^'\"]*)")
+_KEY: Final = re.compile(rb"<message [^>]*?\bid='([^']*)'")
 _BODY: Final = re.compile(rb"<body>(.*?)</body>", re.DOTALL)
 _PAGE: Final = 500
 _SHOWN: Final = 3
