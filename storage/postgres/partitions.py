@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from xmppd.logs import fields
+from xmppd.storage.interfaces import StorageUnavailable
 from xmppd.storage.postgres.connection import Connection
 from xmppd.storage.postgres.database import Database
 
@@ -49,11 +50,17 @@ class Partitions:
         self.recent = 0  # where a partition begins that holds the newest row of nearly all who write
 
     async def make_ahead(self) -> None:
-        """See that this month and the next have their partition. To be called at the start and once a day."""
+        """See that this month and the next have their partition. To be called at the start and once a day.
+
+        Where somebody keeps the table for longer, such as a dump of the database, that is put off.
+        """
         partitions, now = await self._database.read(_look)
         self.recent = month(now - _WEEK)
         if not partitions or partitions[-1].start < month(now, 2):
-            await self._database.write(_split_rest)
+            try:
+                await self._database.write(_split_rest)
+            except StorageUnavailable as error:
+                log.warning("no partition was made ahead", extra=fields(reason=error))
 
     async def drop(self, *, before: int) -> int:
         """Drop partitions that hold nothing but ids below ``before``, all of them past; how many held something."""

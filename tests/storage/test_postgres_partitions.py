@@ -130,6 +130,20 @@ async def test_months_without_maintenance_lose_nothing(
     assert (await ids(stores, owner))[-2:] == [placed.places[0].prev, placed.places[0].id]
 
 
+async def test_a_dump_that_keeps_the_table_keeps_nobody_from_writing(
+    stores: Stores, owner: int, connection: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stay_behind(connection)
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE archive IN ACCESS SHARE MODE")
+        await stores.maintain()
+        assert [record.message for record in caplog.records] == ["no partition was made ahead"]
+        await stores.archive.append([NewMessage(b"x", [NewRow(owner, 4)])])
+    await stores.maintain()
+    assert name(month(NOW, 1)) in await bounds(connection)
+    assert len(await ids(stores, owner)) == 1
+
+
 async def test_what_is_too_old_is_dropped_by_the_month(
     stores: Stores, owner: int, connection: asyncpg.Connection
 ) -> None:
