@@ -37,6 +37,7 @@ class Pool:
         self._idle: list[Link] = []  # the last one used is used first
         self._waiting: deque[asyncio.Future[Link | None]] = deque()  # None: make a connection
         self._trouble: StorageUnavailable | None = None  # why connecting does not succeed at present
+        self._resting_until = 0.0  # meanwhile nobody tries
 
     async def acquire(self, deadline: float) -> Link:
         """A connection for the caller alone, who gives it to ``release`` or ``discard``.
@@ -122,15 +123,26 @@ class Pool:
         return Link(connection)
 
     async def _attempt(self, deadline: float, pause: float) -> Connection | None:
-        """Connect; None where another attempt after ``pause`` seconds is in time and may help."""
+        """Connect; None where another attempt after ``pause`` seconds is in time and may help.
+
+        While it does not succeed, one attempt stands for all: a server that recovers has better things to do.
+        """
+        now = self._loop.time()
+        trouble = self.trouble()
+        if trouble is not None:
+            if now < self._resting_until:
+                if now + pause < deadline:
+                    return None
+                raise trouble
+            self._resting_until = now + pause
         try:
             async with asyncio.timeout_at(deadline):
                 connection = await self._connect()
         except Exception as error:
-            trouble = self._failed(error)
+            explained = self._failed(error)
             if is_passing(error) and self._loop.time() + pause < deadline:
                 return None
-            raise trouble from error
+            raise explained from error
         self._succeeded()
         return connection
 
