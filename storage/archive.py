@@ -131,9 +131,18 @@ class ArchiveStore(Protocol):
         """
 
     @abstractmethod
-    async def read(self, owner: int, query: Query, *, limit: int, backwards: bool = False) -> list[Row]:
+    async def read(
+        self,
+        owner: int,
+        query: Query,
+        *,
+        limit: int,
+        backwards: bool = False,
+        most_bytes: int | None = None,
+    ) -> list[Row]:
         """The first ``limit`` rows of ``query`` in ascending order, or the last ones where ``backwards``; either way
-        they are returned in ascending order.
+        they are returned in ascending order. Only up to that row, in the direction of reading, with which their stanzas
+        are ``most_bytes`` together: no more than one stanza above it is ever held in memory.
         """
 
     @abstractmethod

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from xmppd.jid import Jid
+from xmppd.storage.archive import Row
+from xmppd.storage.packing import Packing
+
+R = TypeVar("R")
 
 _CACHED_LENGTH: Final = 256  # longer lists of groups are not cached: they must not fill memory
 _NO_GROUPS: Final[tuple[str, ...]] = ()
@@ -28,6 +32,28 @@ def address(text: str) -> Jid:
 def array(values: Iterable[object]) -> str:
     """``values`` as a JSON array."""
     return json.dumps(list(values), ensure_ascii=False, separators=(",", ":"))
+
+
+def up_to(most: int, rows: Iterable[R], size: Callable[[R], int]) -> Iterator[R]:
+    """``rows`` up to the one with which they are ``most`` bytes together."""
+    total = 0
+    for row in rows:
+        yield row
+        total += size(row)
+        if total >= most:
+            return
+
+
+def unpacked(records: Iterable[Sequence[Any]], packing: Packing, most_bytes: int | None = None) -> list[Row]:
+    """Rows of the archive (id, peer, kind, packed stanza), up to that with which their stanzas are ``most_bytes``
+    together; ``UnknownDictionary`` as ``Packing.unpack``.
+    """
+    rows = (Row(id, peer, kind, packing.unpack(stanza)) for id, peer, kind, stanza in records)
+    return list(rows) if most_bytes is None else list(up_to(most_bytes, rows, _stanza_bytes))
+
+
+def _stanza_bytes(row: Row) -> int:
+    return len(row.stanza)
 
 
 def groups(text: str) -> tuple[str, ...]:

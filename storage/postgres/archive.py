@@ -12,8 +12,18 @@ from xmppd.storage.postgres.connection import Row as Record
 from xmppd.storage.postgres.database import Database
 from xmppd.storage.postgres.partitions import Partitions
 from xmppd.storage.postgres.writer import Writer
+from xmppd.storage.rows import unpacked
 
 _HISTORY: Final = "owner = $1 AND id > $2 AND id < $3 AND kind & 2 = 0"  # Kind.HIDDEN
+
+# Up to the row with which there are so many bytes: each but the first counts what stands before it. The first byte of
+# what is packed is no part of the stanza, which is not shorter than the rest.
+_UP_TO: Final = """
+SELECT id, peer, kind, stanza FROM (
+    SELECT id, peer, kind, stanza, sum(octet_length(stanza) - 1) OVER (ORDER BY id {order} ROWS BETWEEN
+        UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes FROM archive WHERE {where} {end}
+) AS page WHERE bytes IS NULL OR bytes < {most} ORDER BY id {order}
+"""
 
 _OWED: Final = """
 SELECT n.id, a.id, a.peer, a.kind, a.stanza
@@ -67,18 +77,28 @@ class PostgresArchive(ArchiveStore):
     async def append(self, messages: Sequence[NewMessage]) -> list[Placed]:
         return await self._writer.append(messages)
 
-    async def read(self, owner: int, query: Query, *, limit: int, backwards: bool = False) -> list[Row]:
+    async def read(
+        self,
+        owner: int,
+        query: Query,
+        *,
+        limit: int,
+        backwards: bool = False,
+        most_bytes: int | None = None,
+    ) -> list[Row]:
         where, parameters = _where(owner, query)
         order = "DESC" if backwards else "ASC"
-        sql = (
-            f"SELECT id, peer, kind, stanza FROM archive WHERE {where}"  # noqa: S608 - made of constants
-            f" ORDER BY id {order} LIMIT ${len(parameters) + 1}"
-        )
+        parameters.append(limit)
+        end = f"ORDER BY id {order} LIMIT ${len(parameters)}"
+        sql = f"SELECT id, peer, kind, stanza FROM archive WHERE {where} {end}"  # noqa: S608 - made of constants
+        if most_bytes is not None:
+            parameters.append(most_bytes)
+            sql = _UP_TO.format(where=where, order=order, end=end, most=f"${len(parameters)}")
 
         async def work(connection: Connection) -> list[Record]:
-            return await connection.fetch(sql, *parameters, limit)
+            return await connection.fetch(sql, *parameters)
 
-        rows = await self._rows(await self._database.read(work))
+        rows = await self._rows(await self._database.read(work), most_bytes)
         if backwards:
             rows.reverse()
         return rows
@@ -162,13 +182,12 @@ class PostgresArchive(ArchiveStore):
         """Finish what was asked before and disconnect."""
         await self._writer.close()
 
-    async def _rows(self, records: Sequence[Record]) -> list[Row]:
-        unpack = self._packing.unpack
+    async def _rows(self, records: Sequence[Record], most_bytes: int | None = None) -> list[Row]:
         try:
-            return [Row(id, peer, kind, unpack(stanza)) for id, peer, kind, stanza in records]
+            return unpacked(records, self._packing, most_bytes)
         except UnknownDictionary:  # one was trained since
             self._packing.add(await self._dictionaries.load())
-            return [Row(id, peer, kind, unpack(stanza)) for id, peer, kind, stanza in records]
+            return unpacked(records, self._packing, most_bytes)
 
 
 def _where(owner: int, query: Query) -> tuple[str, list[object]]:

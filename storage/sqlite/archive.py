@@ -22,7 +22,7 @@ from xmppd.storage.archive import (
     Waiting,
 )
 from xmppd.storage.packing import Packing, UnknownDictionary
-from xmppd.storage.rows import array
+from xmppd.storage.rows import array, unpacked, up_to
 from xmppd.storage.sqlite.database import Database
 
 _NEWEST: Final = """
@@ -93,20 +93,31 @@ class SqliteArchive(ArchiveStore):
         def work(connection: sqlite3.Connection) -> list[Placed]:
             now = int(self._clock() * 1e6)
             newest: dict[int, int] = dict(connection.execute(_NEWEST, (array(owners),)))
-            batch = _Batch(connection, newest, now)
+            batch = _Batch(connection, newest, now, messages)
             placed = [batch.add(message, stanza) for message, stanza in zip(messages, packed, strict=True)]
             connection.executemany(_INSERT, batch.rows)
             return placed
 
         return await self._database.write(work)
 
-    async def read(self, owner: int, query: Query, *, limit: int, backwards: bool = False) -> list[Row]:
+    async def read(
+        self,
+        owner: int,
+        query: Query,
+        *,
+        limit: int,
+        backwards: bool = False,
+        most_bytes: int | None = None,
+    ) -> list[Row]:
         where, parameters = _where(owner, query)
         order = "DESC" if backwards else "ASC"
-        rows = await self._rows(
-            f"SELECT id, peer, kind, stanza FROM archive WHERE {where} ORDER BY id {order} LIMIT ?",  # noqa: S608
-            (*parameters, limit),
-        )
+        sql = f"SELECT id, peer, kind, stanza FROM archive WHERE {where} ORDER BY id {order} LIMIT ?"  # noqa: S608
+
+        def work(connection: sqlite3.Connection) -> list[tuple[int, int, int, bytes]]:
+            found = connection.execute(sql, (*parameters, limit))
+            return found.fetchall() if most_bytes is None else list(up_to(most_bytes, found, _packed_bytes))
+
+        rows = await self._unpacked(await self._database.read(work), most_bytes)
         if backwards:
             rows.reverse()
         return rows
@@ -188,19 +199,18 @@ class SqliteArchive(ArchiveStore):
 
         return await self._database.write(work)
 
-    async def _rows(self, sql: str, parameters: tuple[int | str, ...]) -> list[Row]:
-        def work(connection: sqlite3.Connection) -> list[tuple[int, int, int, bytes]]:
-            return connection.execute(sql, parameters).fetchall()
-
-        return await self._unpacked(await self._database.read(work))
-
-    async def _unpacked(self, rows: list[tuple[int, int, int, bytes]]) -> list[Row]:
-        unpack = self._packing.unpack
+    async def _unpacked(
+        self, rows: list[tuple[int, int, int, bytes]], most_bytes: int | None = None
+    ) -> list[Row]:
         try:
-            return [Row(id, peer, kind, unpack(stanza)) for id, peer, kind, stanza in rows]
+            return unpacked(rows, self._packing, most_bytes)
         except UnknownDictionary:  # one was trained since
             self._packing.add(await self._dictionaries.load())
-            return [Row(id, peer, kind, unpack(stanza)) for id, peer, kind, stanza in rows]
+            return unpacked(rows, self._packing, most_bytes)
+
+
+def _packed_bytes(record: tuple[int, int, int, bytes]) -> int:
+    return len(record[3]) - 1  # the stanza is not shorter (Packing.pack)
 
 
 class _Batch:

@@ -217,6 +217,24 @@ async def test_pages_both_ways(stores: Stores, owner: int, ten: list[int]) -> No
     assert await archive.read(owner, Query(before=ten[0]), limit=9, backwards=True) == []
 
 
+@pytest.mark.parametrize("content", [b"x", b"0123456789abcdef"], ids=["packs well", "packs less"])
+async def test_a_page_ends_where_there_is_enough_of_it(stores: Stores, owner: int, content: bytes) -> None:
+    texts = [
+        b"%d" % number + content * (n // len(content))
+        for number, n in enumerate([0, 10_000, 20_000, 0, 50_000, 10])
+    ]
+    ids = await append(stores, *(message(owner, text) for text in texts))
+    sizes = list(map(len, texts))
+    for backwards in (False, True):
+        order = sizes[::-1] if backwards else sizes
+        listed = ids[::-1] if backwards else ids
+        for most in (1, 5_000, sum(order[:2]), sum(order[:2]) + 1, sum(order) - 1, sum(order), 2**40):
+            found = await stores.archive.read(owner, Query(), limit=5, backwards=backwards, most_bytes=most)
+            wanted = next((n for n in range(1, 6) if sum(order[:n]) >= most), 5)
+            assert [row.id for row in found] == sorted(listed[:wanted])
+            assert [row.stanza for row in found] == [texts[ids.index(row.id)] for row in found]
+
+
 async def test_what_was_said_with_one(stores: Stores, owner: int, ten: list[int]) -> None:
     archive = stores.archive
     assert numbers(await read(stores, owner, Query(peer=ROMEO))) == [0, 2, 6, 8]

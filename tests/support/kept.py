@@ -110,8 +110,16 @@ class _Archive(ArchiveStore):
     async def owed(self, owner: int, *, after: int, limit: int) -> tuple[list[Row], int]:
         return await self._held.call("owed", self._store.owed(owner, after=after, limit=limit))
 
-    async def read(self, owner: int, query: Query, *, limit: int, backwards: bool = False) -> list[Row]:
-        return await self._store.read(owner, query, limit=limit, backwards=backwards)
+    async def read(
+        self,
+        owner: int,
+        query: Query,
+        *,
+        limit: int,
+        backwards: bool = False,
+        most_bytes: int | None = None,
+    ) -> list[Row]:
+        return await self._store.read(owner, query, limit=limit, backwards=backwards, most_bytes=most_bytes)
 
     async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int]]:
         return await self._store.marks(owner, after=after, limit=limit)
