@@ -75,8 +75,8 @@ class NewMessage(NamedTuple):
     one, no two of one owner; the sender's, if it has one, stands first).
 
     ``origin``: the ``origin_key`` that is remembered with the first row; 0: none. ``check``: it may be a resend. Where
-    the owner of the first row has a row with the same ``origin``, whose id is at least ``check``, nothing is stored.
-    0: it is none.
+    the owner of the first row has a row with the same ``origin``, whose id is at least ``check``, among its newest
+    ``RESENDS``, nothing is stored. 0: it is none.
     """
 
     stanza: bytes
@@ -190,6 +190,8 @@ class ArchiveStore(Protocol):
 
 
 MOST_ROWS: Final = 400  # of one ``append``
+# There is no index over origins: who looks through all that somebody wrote in a day holds up everybody's messages.
+RESENDS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ class Writer:
         self._open = None
         assert row is not None
         newest, moment, found = row
-        return batch.placed(newest, moment, await self._find(batch, found) if found else ())
+        return batch.placed(newest, moment, await self._find(batch, found) if found and any(found) else ())
 
     async def _settle(self, deadline: float) -> _Committed | None:
         """Find out about the batch that is open, if there is one: None if it is not there, and never will be."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from xmppd.storage.archive import (
     MOST_ROWS,
+    RESENDS,
     ArchiveStore,
     Cursor,
     CursorStore,
@@ -58,6 +59,11 @@ UPDATE archive SET kind = 2, stanza = ? WHERE rowid IN (
     LEFT JOIN archive_cursors AS cursor ON cursor.owner = archive.owner
     WHERE archive.kind & 3 = 3 AND archive.id < max(?, coalesce(cursor.upto + 1, 0)) LIMIT ?
 )
+"""
+
+_ORIGINS: Final = """
+SELECT origin, id FROM (SELECT origin, id FROM archive WHERE owner = ? AND id >= ? ORDER BY id DESC LIMIT ?)
+WHERE origin IS NOT NULL ORDER BY id
 """
 
 _RAISE_FLOOR: Final = """
@@ -216,11 +222,14 @@ def _packed_bytes(record: tuple[int, int, int, bytes]) -> int:
 class _Batch:
     """Gives the messages of one ``append`` their places; ``rows`` is what is to be inserted."""
 
-    def __init__(self, connection: sqlite3.Connection, newest: dict[int, int], now: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, newest: dict[int, int], now: int, messages: Sequence[NewMessage]
+    ) -> None:
         self._connection = connection
         self._newest = newest
         self._now = now
         self._origins: dict[tuple[int, int], Place] = {}
+        self._earlier = self._find_earlier(messages)
         self.rows: list[_NewRow] = []
 
     def add(self, message: NewMessage, stanza: bytes) -> Placed:
@@ -245,11 +254,20 @@ class _Batch:
         if place is not None:
             return place if place.id >= since else None
         owner, origin = key
-        row = self._connection.execute(
-            "SELECT id FROM archive WHERE owner = ? AND id >= ? AND origin = ? ORDER BY id DESC LIMIT 1",
-            (owner, since, origin),
-        ).fetchone()
-        return None if row is None else Place(row[0], newest_id(self._connection, owner, before=row[0]))
+        id = self._earlier[owner].get(origin, 0)
+        return Place(id, newest_id(self._connection, owner, before=id)) if id >= since else None
+
+    def _find_earlier(self, messages: Sequence[NewMessage]) -> dict[int, dict[int, int]]:
+        """The newest row of each origin before the batch, for each owner who may have sent something again."""
+        since: dict[int, int] = {}
+        for message in messages:
+            if message.origin and message.check:
+                owner = message.rows[0].owner
+                since[owner] = min(message.check, since.get(owner, message.check))
+        return {
+            owner: dict(self._connection.execute(_ORIGINS, (owner, id, RESENDS)))
+            for owner, id in since.items()
+        }
 
 
 class SqliteCursors(CursorStore):

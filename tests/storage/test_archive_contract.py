@@ -16,6 +16,7 @@ from tests.storage.parts import ENGINES, Engine, add_account
 from xmppd.jid import Jid
 from xmppd.storage.archive import (
     MOST_ROWS,
+    RESENDS,
     Kind,
     Mark,
     NewMessage,
@@ -168,6 +169,17 @@ async def test_a_resend_is_none_where_the_first_is_older_or_somebody_elses(
     assert not placed.duplicate
     (placed,) = await stores.archive.append([message(owner)._replace(origin=7, check=first)])
     assert placed.duplicate
+
+
+async def test_a_resend_is_looked_for_among_the_newest_rows_only(
+    stores: Stores, owner: int, other: int
+) -> None:
+    """To look through all that somebody wrote in a day would hold up everybody's messages."""
+    await append(stores, *(message(owner)._replace(origin=origin) for origin in (7, 8)))
+    for start in range(2, RESENDS, MOST_ROWS):  # with the two: one more than are looked through
+        await append(stores, *[message(owner)] * min(MOST_ROWS, RESENDS + 1 - start))
+    again = [message(who)._replace(origin=origin, check=1) for who in (owner, other) for origin in (7, 8)]
+    assert [placed.duplicate for placed in await stores.archive.append(again)] == [False, True, False, False]
 
 
 async def test_a_resend_in_the_same_batch(stores: Stores, owner: int) -> None:

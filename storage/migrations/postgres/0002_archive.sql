@@ -55,7 +55,7 @@ CREATE FUNCTION archive_append(
     OUT newest bigint[],
     OUT moment bigint,
     OUT earlier bigint[]    -- of each message that may be a resend: the id of the first one's row; 0: it is none
-) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan SET enable_bitmapscan = off AS $$
 #variable_conflict use_variable
 DECLARE
     known integer[];
@@ -84,12 +84,22 @@ BEGIN
     END IF;
 
     IF asked IS NOT NULL THEN
+        -- Of each owner only the newest rows are looked through, and once: RESENDS in storage/archive.py. A bitmap scan,
+        -- which they can be got by as well, would read them all.
         earlier := ARRAY(
-            SELECT coalesce(
-                (SELECT a.id FROM archive AS a
-                 WHERE a.owner = owners[asked[i]] AND a.origin = asked[i + 1] AND a.id >= asked[i + 2]
-                 ORDER BY a.id DESC LIMIT 1), 0)
-            FROM generate_series(1, cardinality(asked), 4) AS i);
+            WITH q AS (
+                SELECT i, owners[asked[i]] AS owner, asked[i + 1] AS origin, asked[i + 2] AS since
+                FROM generate_series(1, cardinality(asked), 4) AS i
+            ), there AS MATERIALIZED (
+                SELECT w.owner, a.origin, a.id FROM (SELECT q.owner, min(q.since) AS since FROM q GROUP BY q.owner) AS w
+                CROSS JOIN LATERAL (
+                    SELECT b.origin, b.id FROM archive AS b WHERE b.owner = w.owner AND b.id >= w.since
+                    ORDER BY b.id DESC LIMIT 2000
+                ) AS a WHERE a.origin IS NOT NULL
+            )
+            SELECT coalesce(max(t.id), 0) FROM q
+            LEFT JOIN there AS t ON t.owner = q.owner AND t.origin = q.origin AND t.id >= q.since
+            GROUP BY q.i ORDER BY q.i);
         known := ARRAY(SELECT asked[4 * n]::integer FROM generate_series(1, cardinality(earlier)) AS n WHERE earlier[n] > 0);
     END IF;
 
