@@ -125,7 +125,9 @@ async def build(
     )
     router = Router(config.domains, accounts, pipeline)
 
-    archiver = Archiver(stores.archive, tasks, clock, limit=limits.archive_queue)
+    archiver = Archiver(
+        stores.archive, tasks, clock, limit=limits.archive_queue, limit_bytes=limits.archive_queue_bytes
+    )
     cursors = Cursors(stores.cursors, clock, tasks, days=limits.offline_days, limit=limits.offline_messages)
     stanza_ids = StanzaIds(await stores.secrets.get("stanza-ids"))
     delivery = Delivery(

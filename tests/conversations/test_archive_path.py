@@ -215,6 +215,41 @@ async def test_so_many_messages_wait_for_a_slow_archive_and_no_more(store: HeldB
         assert bodies(romeo) == ["later"]
 
 
+async def test_large_messages_share_a_commit_only_up_to_a_size(server: Harness, store: HeldBack) -> None:
+    """To compress a batch holds up everybody, and PostgreSQL takes no gigabyte at once."""
+    juliet, romeo = await server.client(JULIET), await online(server, "garden")
+    large = f"<subject>{'x' * 200_000}</subject>"
+    store.hold("append")
+    juliet.send_nowait(say("first") + "".join(say(number, more=large) for number in range(20)) + say(20))
+    await server.pass_by()
+    store.let_go()
+    await server.settle()
+    assert bodies(romeo) == ["first", *texts(0, 21)]
+    assert [len(batch) for batch in store.appended] == [7, 6, 6, 3]
+
+
+async def test_so_many_bytes_wait_for_a_slow_archive_and_no_more(store: HeldBack) -> None:
+    toml = "[limits]\narchive_queue_bytes = 1_048_576"
+    async with Harness("capulet.lit", wrap=store.wrap, toml=toml) as server:
+        juliet, romeo = await server.client(JULIET), await online(server, "garden")
+        large = f"<subject>{'x' * 200_000}</subject>"
+        for recovered in (False, True):  # also where the storage failed, nothing is left over of what waited
+            store.hold("append")
+            juliet.send_nowait(say("first"))
+            await server.pass_by()
+            juliet.send_nowait("".join(say(number, more=large) for number in range(10)))
+            await server.pass_by()
+            assert [element.get("id") for element in juliet.received] == texts(6, 10)
+            juliet.received.clear()
+            if not recovered:
+                store.fail("append")
+            store.let_go()
+            await server.settle()
+            store.recover()
+            juliet.received.clear()
+        assert bodies(romeo) == ["first", *texts(0, 6)]
+
+
 # ---- I3: what is missing is read from the archive
 
 

@@ -169,11 +169,16 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             least=100,
         ),
     ] = 20_000
+    archive_queue_bytes: Annotated[
+        int,
+        bound(1024 * _MIB, "Bytes of these messages; beyond, further ones are refused too.", least=_MIB),
+    ] = 64 * _MIB
     resend_seconds: Annotated[
         float,
         bound(
             30 * _DAY,
-            "A client that lost its connection may send a message again for so long: its origin-id gives it away.",
+            "A client that lost its connection may send a message again for so long, if its account has not got 2,000 "
+            "others since: its origin-id gives it away.",
         ),
     ] = 86_400.0
 

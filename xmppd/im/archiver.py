@@ -25,6 +25,7 @@ Committed = Callable[[Placed | None], Exception | None]
 _Item = tuple[NewMessage | None, Committed, Ticket]
 
 _NOWHERE: Final = Placed(())
+_BATCH_BYTES: Final = 1_048_576  # to compress that takes up to 15 ms, during which nobody else has a turn
 _DOUBTFUL: Final = 300.0  # seconds after trouble during which clients send again what the trouble met
 _BEFORE: Final = 120.0  # seconds before it of which the same is true
 
@@ -32,12 +33,18 @@ _BEFORE: Final = 120.0  # seconds before it of which the same is true
 class Archiver:
     """Puts messages into the archive; the one who calls ``ArchiveStore.append``."""
 
-    def __init__(self, store: ArchiveStore, tasks: Tasks, clock: Clock, *, limit: int) -> None:
-        """At most ``limit`` messages wait (0: any number); who comes then is told to try again later."""
+    def __init__(
+        self, store: ArchiveStore, tasks: Tasks, clock: Clock, *, limit: int, limit_bytes: int
+    ) -> None:
+        """At most ``limit`` messages wait, and ``limit_bytes`` of them (0: any number); who comes then is told to try
+        again later.
+        """
         self._store = store
         self._tasks = tasks
         self._clock = clock
         self._limit = limit
+        self._limit_bytes = limit_bytes
+        self._bytes = 0  # of messages that wait
         self._waiting: deque[_Item] = deque()
         self._working = False
         self._committing = False
@@ -55,10 +62,12 @@ class Archiver:
 
         ``StorageUnavailable`` when too much waits already.
         """
-        if message is not None and 0 < self._limit <= len(self._waiting):
-            raise StorageUnavailable(
-                f"{len(self._waiting)} messages wait for the storage: it is too slow, or away"
-            )
+        if message is not None:
+            if 0 < self._limit <= len(self._waiting) or 0 < self._limit_bytes <= self._bytes:
+                raise StorageUnavailable(
+                    f"{len(self._waiting)} messages, {self._bytes} bytes, wait for the storage: it is too slow, or away"
+                )
+            self._bytes += len(message.stanza)
         ticket = Ticket()
         self._waiting.append((message, committed, ticket))
         if not self._working:
@@ -99,15 +108,17 @@ class Archiver:
         waiting = self._waiting
         batch: list[_Item] = []
         messages: list[NewMessage] = []
-        rows = 0
+        rows = size = 0
         while waiting:
             message = waiting[0][0]
             if message is not None:
                 rows += len(message.rows)
-                if rows > MOST_ROWS:
+                if rows > MOST_ROWS or size >= _BATCH_BYTES:
                     break
+                size += len(message.stanza)
                 messages.append(message)
             batch.append(waiting.popleft())
+        self._bytes -= size
         self._committing = True
         try:
             await self._commit(batch, messages)
@@ -129,6 +140,7 @@ class Archiver:
             # What waits behind would, if it were stored, be in front of what is sent again now (I5).
             batch += self._waiting
             self._waiting.clear()
+            self._bytes = 0
             log.error("%d messages were not stored: %s", sum(item[0] is not None for item in batch), err)
             self._refuse(batch, err)
             return
