@@ -28,6 +28,7 @@ class Letter:
     plain: bool = False
     acknowledged: bool = False  # covered by an h
     error: str | None = None  # the condition that its last try was answered with
+    given_up: bool = False  # its stream was lost, and it was not sent again
     refusals: int = 0  # how many tries were answered with an error
     tries: list[float] = field(default_factory=list)  # when: seconds since the epoch
 
@@ -105,12 +106,12 @@ class Post:
         self.happened(f"PROBLEM: {what}")
         self.problems.append(what)
 
-    def history(self, key: str) -> str:
+    def history(self, key: str, *, to_the_end: bool = False) -> str:
         """Every event of the letter ``key``, and what went on around it, with seconds since the beginning."""
         own = self._of.get(key, [])
         if not own:
             return f"  (nothing is known of {key})"
-        first, last = own[0][0] - 0.5, own[-1][0] + 0.5
+        first, last = own[0][0] - 0.5, time.time() if to_the_end else own[-1][0] + 0.5
         ends = ("", *key.split(".")[:2])
         around = [
             (at, f"({f'{who} {what}'.strip()})")

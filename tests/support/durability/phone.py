@@ -1,8 +1,8 @@
 """A phone: it sends numbered letters, takes what comes, and comes back whatever happens to its connection.
 
 On a new connection it tries to resume its stream. Where that fails it binds anew and sends again all letters that no
-``<a h/>`` covered, with the same origin-id, if they have one. One that ``reads_history`` catches up there too, before or
-after it shows itself; the other kind relies on what it is given.
+``<a h/>`` covered, with the same origin-id, if they have one. One that ``reads_history`` catches up there too, before
+or after it shows itself; the other kind relies on what it is given.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Phone:
         self._last = ""  # the newest row of its archive that it has, with all before it
         self._catchup: CatchUp | None = None
         self._hidden = False  # until it has caught up
+        self._shown = True  # the server did not refuse to
 
     @property
     def quiet(self) -> bool:
@@ -187,11 +188,11 @@ class Phone:
         if self._reads_history:
             self._hidden = self._rng.random() < 0.5
             if not self._hidden:
-                self._send("<presence/>")
+                self._show()
             page = self._rng.choice((3, 20, 50))
             self._catchup = CatchUp(self._last, page, self._send, self._caught_up)
         else:
-            self._send("<presence/>")
+            self._show()
         if not letters_first:
             self._send_again(lost)
 
@@ -199,7 +200,9 @@ class Phone:
 
     def _send_again(self, lost: list[tuple[str, Letter]]) -> None:
         for _, letter in lost:
-            if not letter.plain:
+            if letter.plain:
+                letter.given_up = True
+            else:
                 self._post_letter(letter)
 
     def _post_letter(self, letter: Letter) -> None:
@@ -233,6 +236,8 @@ class Phone:
         rng = self._rng
         while True:
             await asyncio.sleep(min(rng.expovariate(1 / self._world.pause), 2.0))
+            if not self._shown:
+                self._show()
             for letter in [each for each in self._again if not self._sm.holds(each)]:
                 self._again.remove(letter)
                 self._post_letter(letter)
@@ -279,6 +284,8 @@ class Phone:
                 self._message(got)
             elif got.name == "iq":
                 self._iq(got)
+            elif got.get("type") == "error":
+                self._shown = False
         else:
             raise self._ended(got)
 
@@ -308,9 +315,13 @@ class Phone:
             self._last = catchup.last
             self._post.figures.pages += 1
 
+    def _show(self) -> None:
+        self._shown = True
+        self._send("<presence/>")
+
     def _caught_up(self) -> None:
         if self._hidden:
-            self._send("<presence/>")
+            self._show()
 
     def _message(self, message: Element) -> None:
         if message.get("type") == "error":

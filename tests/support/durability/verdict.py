@@ -95,8 +95,12 @@ async def judge(town: Town) -> Archives:
 
 
 def _report(town: Town, title: str, broken: list[Broken]) -> str:
-    shown = "".join(f"\n  {key}: {what}\n{town.post.history(key)}" for key, what in broken[:_SHOWN])
-    return f"\n{len(broken)} letters: {title}{shown}"
+    shown = "".join(
+        f"\n  {key}: {what}\n{town.post.history(key, to_the_end='never' in title)}"
+        for key, what in broken[:_SHOWN]
+    )
+    to = Counter(town.post.letters[key].to for key, _ in broken if key in town.post.letters)
+    return f"\n{len(broken)} letters, by recipient {dict(to)}: {title}{shown}"
 
 
 def _stored_once(town: Town, archives: Archives) -> Iterator[Broken]:
@@ -179,10 +183,12 @@ def _order_on_streams(town: Town) -> Iterator[Broken]:
 
 def _was_held_up(town: Town, letter: Letter) -> bool:
     """Whether it was refused, and sent once more: then it comes later than what was sent behind it. Its sender may have
-    lost its connection before he was told so.
+    lost its connection before he was told so. Or what was sent behind it was sent again without it.
     """
     tries = letter.tries
-    return letter.refusals > 0 or any(tries[0] <= at <= tries[-1] for at in town.post.outages if tries)
+    return (letter.refusals > 0 or letter.given_up) or any(
+        tries[0] <= at <= tries[-1] for at in town.post.outages if tries
+    )
 
 
 def _in_order(letter: Letter, newest: dict[T, int], group: T, where: str) -> Iterator[Broken]:
