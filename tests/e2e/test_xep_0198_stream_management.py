@@ -377,7 +377,7 @@ async def _ended(wire: Wire) -> bool:
 
 
 async def test_silence_is_broken_by_a_request(tmp_path: Path) -> None:
-    limits = {"ping_after_seconds": 0.6, "ping_timeout_seconds": 0.4, "close_seconds": 0.5}
+    limits = {"ping_after_seconds": 2, "ping_timeout_seconds": 0.8, "close_seconds": 0.5}
     server = ServerProcess(tmp_path, accounts=["juliet", "romeo"], limits=limits)
     with server.running():
         async with Wires(server) as wires:
@@ -385,12 +385,12 @@ async def test_silence_is_broken_by_a_request(tmp_path: Path) -> None:
             # what was not acknowledged is asked for soon
             began = time.monotonic()
             await juliet.expect(R)
-            assert time.monotonic() - began < 0.4
+            assert time.monotonic() - began < 1.5
             await juliet.send(f"<a xmlns='{NS}' h='1'/>")
             # then there is nothing to ask for but a sign of life
             began = time.monotonic()
             await juliet.expect(R)
-            assert 0.3 < time.monotonic() - began < 1.6
+            assert 1.5 < time.monotonic() - began < 5
             await juliet.send(f"<a xmlns='{NS}' h='1'/>")
             await juliet.expect(R)
             assert await juliet.error() == "connection-timeout"

@@ -34,7 +34,7 @@ Rows = Callable[[Account, Sequence[int]], Awaitable[Mapping[int, bytes]]]
 
 _CONFLICT: Final = "the stream was resumed on another connection"
 _REMEMBERED: Final = 10_000  # sessions that are over, of which is known how many stanzas they had handled
-_CHUNK: Final = 65_536  # bytes that are written again before the client has to read
+_CHUNK: Final = 32_768  # bytes that are written again before the client has to read: well below its smallest buffer
 _AT_ONCE: Final = 25  # stanzas, likewise; so many are read from the archive at a time
 _LATE: Final = 5.0  # seconds after which a message says when it was sent first
 _CLOSE: Final = b"</message>"
@@ -180,7 +180,7 @@ class Resumption:
         while (entry := sm.next()) is not None:
             data, row, at = entry
             data = data or contents.get(row)
-            if data is None or size >= _CHUNK or count >= _AT_ONCE:
+            if data is None or (size and size + len(data) > _CHUNK) or count >= _AT_ONCE:
                 self._tasks.start(f"stanzas again for {session.jid}", self._write_later(session, link, sm))
                 return
             data = self._dated(data, row / 1e6 if row else at or sm.since, session.jid.domain)
