@@ -90,6 +90,38 @@ async def test_when_the_first_device_is_cut_off_the_second_takes_over(held: Harn
     assert bodies(home) == texts(0, 41)
 
 
+@pytest.mark.parametrize("acks", [False, True])
+async def test_a_device_that_does_not_read_holds_up_the_others_for_a_moment_only(
+    held: Harness, store: HeldBack, acks: bool
+) -> None:
+    """It lost its network, say, and nobody knows yet."""
+    juliet = await held.client(JULIET)
+    await juliet.send("".join(say(number) for number in range(40)))
+    slow, home = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "home")]
+    if acks:
+        await slow.enable()
+    slow.stop_reading()
+    slow.send_nowait("<presence/>")
+    await held.pass_by()
+    held.clock.advance(60.0)  # alone, it may take its time
+    await held.pass_by()
+    home.send_nowait("<presence/>")
+    juliet.send_nowait(say(40))
+    await held.pass_by()
+    assert bodies(home) == []
+    held.clock.advance(10.0)
+    await held.pass_by()
+    # What the first one may have got and does not acknowledge is given again.
+    assert bodies(home) == (texts(25, 41) if acks else texts(0, 41))
+    slow.read_on()
+    await held.settle()
+    assert bodies(slow) == [*texts(0, 25), "40"]
+    slow.cut()
+    await held.advance(1_000.0)
+    assert bodies(home) == (texts(0, 25) if acks else [])
+    assert await held.waiting(ROMEO) == 0
+
+
 @pytest.mark.parametrize("last", [presence(-1), "<presence type='unavailable'/>"])
 async def test_when_the_first_device_wants_no_more_the_second_takes_over(
     held: Harness, store: HeldBack, last: str

@@ -11,6 +11,7 @@ Order is kept (I5): messages that are not stored wait in memory behind what was 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from functools import partial
 from typing import Final
 
 from xmppd import ns
-from xmppd.clock import Clock, stamp
+from xmppd.clock import Clock, Timer, stamp
 from xmppd.im.archiver import Archiver
 from xmppd.im.cursors import Cursors
 from xmppd.im.mailbox import Mailbox
@@ -50,6 +51,7 @@ _CHUNK: Final = (
     65_536  # bytes given to a client before it has to read: many large messages would overflow its buffer
 )
 _MOST_PASSING: Final = 200  # messages of one account that stand in line in memory; what comes then goes first
+_PATIENCE: Final = 10.0  # seconds for which others of the account wait until a client has read a chunk
 _RETRY: Final = 30.0  # seconds after which a storage that failed is asked again
 _CLOSE: Final = b"</message>"
 
@@ -350,8 +352,10 @@ class Delivery:
                                 return
                             break  # somebody has come meanwhile
                         line.taker = taker
+                    taker = line.taker
                     if not await self._give(chunk, line, account, box):
-                        line.gone.add(line.taker)
+                        if line.taker is taker:
+                            line.gone.add(taker)
                         break
                 else:
                     if len(rows) < _PAGE and not line.back:
@@ -411,7 +415,7 @@ class Delivery:
                     box.give(row.id, 1)
                     unsure.append(row.id)
             box.advance(row.id)
-        drained = await line.taker.link.drained()
+        drained = await self._has_read(line, account)
         if not unsure:
             return True
         if drained:
@@ -420,6 +424,29 @@ class Delivery:
         else:
             box.lost(unsure)
         return drained
+
+    async def _has_read(self, line: _Line, account: Account) -> bool:
+        """Wait until the taker has read what it was given. False: its connection is lost, or there is another client
+        that waits for too long, which is the taker then.
+        """
+        reading = self._tasks.start(f"{line.taker.jid} reads", line.taker.link.drained())
+        timer: Timer
+
+        def look() -> None:
+            nonlocal timer
+            other = _taker(self._accounts.peek(account.jid) or account, {line.taker, *line.gone})
+            if other is None:
+                timer = self._clock.call_later(_PATIENCE, look)
+            else:
+                line.taker = other
+                reading.cancel()
+
+        timer = self._clock.call_later(_PATIENCE, look)
+        try:
+            await asyncio.wait((reading,))
+        finally:
+            timer.cancel()
+        return not reading.cancelled() and reading.result()
 
     async def _give_named(self, line: _Line, account: Account) -> None:
         """Nobody takes what is for all. What came for one resource alone, and stood in line, goes to that one
