@@ -35,7 +35,8 @@ async def copy(source: Tables, target: Tables, progress: Progress) -> list[Copie
     for table in TABLES:
         if rows := await target.count(table):
             raise UserError(
-                f"{target.name} is not empty: its table {table.name} has {rows} rows; name a new database"
+                f"{target.name} is not empty: its table {table.name} has {rows} {'row' if rows == 1 else 'rows'}; "
+                "name a new database"
             )
     total = sum([await source.count(table) for table in TABLES])
     await target.begin()

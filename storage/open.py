@@ -85,13 +85,14 @@ async def open_stores(
     return await _prepared(stores)
 
 
-async def open_tables(url: str, base: Path) -> Tables:
+async def open_tables(url: str, base: Path, *, wait_seconds: float = WAIT_SECONDS) -> Tables:
     """The storage that ``url`` names as its tables, to move all of them; raises as ``open_stores`` does."""
     if is_postgres(url):
         # Counting and reading a whole archive takes as long as it needs.
-        return PostgresTables(
-            await PostgresDatabase.open(postgres_url(url), connections=2, statement_seconds=0)
+        database = await PostgresDatabase.open(
+            postgres_url(url), connections=2, wait_seconds=wait_seconds, statement_seconds=0
         )
+        return PostgresTables(database)
     return SqliteTables(await Database.open(sqlite_path(url, base)))
 
 

@@ -37,7 +37,8 @@ def decide(
         )
     if COPYING in meta:
         raise UserError(
-            f"the database {name} holds a copy that was not finished: remove it, and run `xmppd db copy` again"
+            f"the database {name} holds a copy that was not finished: remove that file, or drop that database and make "
+            "it anew, and run `xmppd db copy` again"
         )
     version, compatible = int(str(meta["schema"])), int(str(meta["compatible"]))
     if compatible > len(known):

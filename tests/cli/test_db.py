@@ -156,13 +156,3 @@ def test_in_memory_there_is_nothing_to_migrate(site: Path) -> None:
     use(site, "sqlite::memory:")
     assert "nothing to migrate" in call("db", "migrate").err
     assert call("db", "status", "--json").json["version"] == 0
-
-
-def test_everything_can_be_copied_to_postgresql(site: Path) -> None:
-    call("user", "add", "juliet@chat.example", "--password", "Wherefore?")
-    target = asyncio.run(empty_database())
-    copied = call("db", "copy", target)
-    assert (copied.status, copied.err) == (0, "")
-    assert copied.out.endswith(f" to {storage_name(target)}; both hold the same\n")
-    use(site, target)
-    assert call("user", "list").out == "juliet@chat.example\n"

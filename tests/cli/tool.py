@@ -161,13 +161,13 @@ class ChatClient:
             raise
 
     def _log_in(self, secret: str) -> None:
-        self._ask(self._header, "</stream:features>")
-        self._ask(
+        self.ask(self._header, "</stream:features>")
+        self.ask(
             f"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{secret}</auth>",
             "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'",
         )
-        self._ask(self._header, "</stream:features>")
-        self._ask("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>", "</iq>")
+        self.ask(self._header, "</stream:features>")
+        self.ask("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>", "</iq>")
 
     def read_to_end(self) -> str:
         """Everything until the server closes the connection."""
@@ -179,7 +179,8 @@ class ChatClient:
     def close(self) -> None:
         self._sock.close()
 
-    def _ask(self, text: str, until: str) -> None:
+    def ask(self, text: str, until: str) -> str:
+        """What comes after ``text`` was sent, up to the piece that holds ``until``."""
         self._sock.sendall(text.encode())
         read = ""
         while until not in read:
@@ -187,6 +188,7 @@ class ChatClient:
             assert chunk, f"closed after {read}"
             read += chunk.decode()
         assert "<failure" not in read, read
+        return read
 
 
 @contextlib.contextmanager

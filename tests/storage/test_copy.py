@@ -93,7 +93,7 @@ async def test_a_target_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
         stores = await open_stores(f"sqlite:{number}.db", tmp_path)
         await add_account(stores, "juliet@capulet.example")
         await stores.close()
-    with pytest.raises(UserError, match=r"2.db is not empty: its table accounts has 1 rows"):
+    with pytest.raises(UserError, match=r"2.db is not empty: its table accounts has 1 row;"):
         await _copy("sqlite:1.db", "sqlite:2.db", tmp_path)
     stores = await open_stores("sqlite:2.db", tmp_path)
     assert await stores.accounts.get(JULIET) is not None

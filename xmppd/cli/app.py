@@ -18,8 +18,9 @@ _DONE, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
 
 EPILOG = (
-    "Exit status: 0 done, 1 failed, 2 wrong usage or configuration. With --json, standard output holds one JSON value, "
-    'the result or {"error": {"kind", "message", ...}}; what is meant for people goes to standard error.'
+    "Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted. With --json, standard output "
+    'holds one JSON value, the result or {"error": {"kind", "message", ...}}; what is meant for people goes to '
+    "standard error."
 )
 
 

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from xmppd.cli.copying import copy_storage
+from xmppd.cli.copying import copied_text, copy_storage
 from xmppd.cli.run import ConfigFile, Json, Run
 from xmppd.cli.training import train_dictionary
 from xmppd.config import Config
+from xmppd.config.values import STORAGE_FORMS
 from xmppd.errors import UserError
 from xmppd.lock import DataLock
 from xmppd.storage.migrations import Migration
@@ -20,7 +21,9 @@ from xmppd.storage.open import open_configured, plan_storage, storage_name
 
 
 def build() -> typer.Typer:
-    app = typer.Typer(help="The database: status, migrate, copy, train-dictionary.", pretty_exceptions_enable=False)
+    app = typer.Typer(
+        help="The database: status, migrate, copy, train-dictionary.", pretty_exceptions_enable=False
+    )
     app.callback()(_start)
     app.command("status")(status)
     app.command("migrate")(migrate)
@@ -71,15 +74,23 @@ def migrate(
 def copy(
     context: typer.Context,
     target: Annotated[
-        str, typer.Argument(metavar="URL", help="An empty database, in the form of `storage.url`.")
+        str,
+        typer.Argument(
+            metavar="TO",
+            help=f"An empty database, made if it is a file: {STORAGE_FORMS}. A relative path starts here.",
+            show_default=False,
+        ),
     ],
     config: ConfigFile = None,
     json: Json = False,
 ) -> None:
-    """Copy everything to another database and compare, while no server runs; then configure that one."""
-    run = Run.of(context, config, json)
+    """Copy everything to another database, on SQLite or PostgreSQL, and compare, while no server runs.
+
+    The server uses the copy once its configuration names it. The database that is copied stays as it is.
+    """
+    run = Run.of(context, config, json).located()
     done = copy_storage(run.config(), target, run.base, quiet=run.json)
-    run.answer(done, f"copied {done['rows']} rows from {done['from']} to {done['to']}; both hold the same")
+    run.answer(done, copied_text(done, run.file))
 
 
 def train(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:

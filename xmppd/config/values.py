@@ -103,7 +103,8 @@ def _path(value: object, base: Path) -> Path:
     return Path(base, Path(text).expanduser()).absolute()
 
 
-def _storage(value: object, base: Path) -> StorageUrl:
+def storage_url(value: object, base: Path) -> StorageUrl:
+    """The storage that ``value`` names; a relative path starts at ``base``. ``ValueError`` holds no password."""
     text = _text(value)
     if is_postgres(text):
         return StorageUrl(parse_postgres(text).text)
@@ -173,5 +174,6 @@ ADDRESSES: Final = listed(
 )
 NETWORKS: Final = listed(_network, tuple, 'a list of networks such as ["10.0.0.0/8", "fd00::/8"]')
 PATH: Final = Kind(_path, "a path; a relative one starts at the folder of this file")
-STORAGE: Final = Kind(_storage, f'"sqlite:relative/path", "sqlite:///absolute/path" or "{FORM}"')
+STORAGE_FORMS: Final = f'"sqlite:relative/path", "sqlite:///absolute/path" or "{FORM}"'
+STORAGE: Final = Kind(storage_url, STORAGE_FORMS)
 REDIS: Final = Kind(_redis, '"redis://host:port/0" or "rediss://..." for TLS')
