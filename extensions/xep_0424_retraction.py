@@ -2,7 +2,7 @@
 
 A retraction is archived and delivered like other messages. Behind that, and only where it is the author's, a tombstone
 takes the place of the original and of its corrections (XEP-0308), which hold the same secret. Who has not got these yet
-does not get them any more.
+does not get them any more. While the storage is away, that is tried again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -19,6 +20,7 @@ from xmppd import ns
 from xmppd.clock import stamp
 from xmppd.config.values import bound
 from xmppd.extension import Core, Extension, Setup
+from xmppd.im.backwards import Backwards
 from xmppd.im.envelope import Envelope
 from xmppd.jid import Jid
 from xmppd.routing.disco import Entity
@@ -35,7 +37,7 @@ log = logging.getLogger("xmppd.im")
 NS: Final = ns.RETRACTION
 CORRECTION: Final = "urn:xmpp:message-correct:0"
 
-_STEP: Final = 100  # rows read at a time
+_AGAIN: Final = 10.0  # seconds between two tries
 _MOST_WAITING: Final = 100  # retractions in one archive; each may take a while
 _BOTH: Final = (Entity.SERVER, Entity.ACCOUNT)
 
@@ -72,6 +74,8 @@ class Retractions:
 
     def __init__(self, core: Core, options: Options) -> None:
         self._archive: ArchiveStore = core.stores.archive
+        self._chat_lists = core.chat_lists
+        self._clock = core.clock
         self._tasks = core.tasks
         self._look_back = options.look_back or 2**62
         self._waiting: dict[int, deque[Retraction]] = {}  # by owner
@@ -94,43 +98,52 @@ class Retractions:
             return
         waiting.append(Retraction(owner, message.row, peer, message.sender.bare, id, message.id))
         if len(waiting) == 1:
-            self._tasks.start(f"messages that {message.sender} takes back", self._work(waiting))
+            self._start(waiting)
+
+    def _start(self, waiting: deque[Retraction]) -> None:
+        self._tasks.start(f"messages that {waiting[0].author} takes back", self._work(waiting))
 
     async def _work(self, waiting: deque[Retraction]) -> None:
         owner = waiting[0].owner
-        try:
-            while waiting:
+        while waiting:
+            try:
                 await self._retract(waiting[0])
-                waiting.popleft()
-        except StorageUnavailable as err:
-            log.error("%d messages that were taken back stay in the archive: %s", len(waiting), err)
-        finally:
-            del self._waiting[owner]
+            except StorageUnavailable as err:
+                log.error(
+                    "%d messages that were taken back stay in the archive for now: %s", len(waiting), err
+                )
+                self._clock.call_later(_AGAIN, partial(self._start, waiting))
+                return
+            except BaseException:
+                del self._waiting[owner]
+                raise
+            waiting.popleft()
+        del self._waiting[owner]
 
     async def _retract(self, retraction: Retraction) -> None:
         """Look for the original, newest first, and replace what belongs to it."""
         archive, owner = self._archive, retraction.owner
         needle = retraction.id.encode() if _PLAIN(retraction.id) else b""
-        peer, before, seen = peer_key(retraction.peer), retraction.row, 0
-        while seen < self._look_back:
-            limit = min(_STEP, self._look_back - seen)
-            rows = await archive.read(owner, Query(before=before, peer=peer), limit=limit, backwards=True)
-            for row in reversed(rows):
-                if row.kind & Kind.TOMBSTONE or needle not in row.stanza:
+        query = Query(before=retraction.row, peer=peer_key(retraction.peer))
+        rows = Backwards(archive, owner, query, most=self._look_back)
+        while portion := await rows.next():
+            for row in portion:
+                if needle not in row.stanza:
                     continue
                 envelope = Envelope.of(row.stanza)
                 if Jid.parse(envelope.sender).bare != retraction.author:
                     continue  # XEP-0424#rules: only who wrote a message takes it back
+                if row.kind & Kind.TOMBSTONE:
+                    if envelope.id == retraction.id:
+                        return  # this is done already; an older one of that name is another message
+                    continue
                 message = from_bytes(row.stanza)
                 original = _is_called(message, retraction.id)
                 if message.child("retract", NS) is None and (original or _corrects(message, retraction.id)):
                     await archive.replace(owner, row.id, _tombstone(envelope, retraction), Kind.TOMBSTONE)
+                    await self._chat_lists.taken_back(owner, row)
                     if original:
                         return
-            if len(rows) < limit:
-                return
-            before = rows[0].id
-            seen += len(rows)
 
 
 def _retracted(message: Message) -> str | None:

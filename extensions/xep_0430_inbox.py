@@ -98,7 +98,7 @@ class Inboxes:
         start, end = self._page(listed, owner, asked.paging)
         page = listed[start:end]
         room = _MESSAGE_BYTES if asked.messages else 0
-        for line in await self._chat_lists.lines(owner, page):
+        async for line in self._chat_lists.lines(owner, page):
             content = self._entry(owner, line)
             if (room := room - len(line.message.stanza)) >= 0:
                 content += result(line.message, self._ids.text(owner, line.message.id), request.iq.id)

@@ -152,8 +152,8 @@ class ArchiveStore(Protocol):
         """
 
     @abstractmethod
-    async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int]]:
-        """``(id, peer)`` of the first ``limit`` rows above ``after`` that are part of the history, in ascending order;
+    async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int, int]]:
+        """``(id, peer, kind)`` of the first ``limit`` rows above ``after`` that are part of the history, in ascending order;
         cheap: no stanza is read.
         """
 

@@ -50,6 +50,7 @@ class History:
     async def on_query(self, request: Request[Query], outbox: Outbox) -> Element:
         session, account, query = request.session, request.own, request.payload
         assert session is not None
+        await _read(session)  # who is gone is searched for no longer
         page = await self._pages.find(account, query)
         await self._send(page.rows[::-1] if query.flipped else page.rows, session, query.id)
         await self._settle(account, page)

@@ -131,11 +131,8 @@ class Pages:
 
     async def _check(self, owner: int, ids: Sequence[int]) -> None:
         """XEP-0313#query-limit-id: what is asked for has to be there."""
-        for start in range(0, len(ids), _STEP):
-            some = tuple(ids[start : start + _STEP])
-            found = await self._archive.read(owner, storage.Query(ids=some), limit=len(some))
-            if len(found) < len(some):
-                raise _not_found()
+        if await self._archive.count(owner, storage.Query(ids=tuple(ids))) < len(ids):
+            raise _not_found()
 
     async def _check_place(self, owner: int, id: int) -> None:
         """XEP-0313#query-limit-id, XEP-0313#query-paging-request: beside which page is asked for has to be there.
@@ -177,8 +174,10 @@ class Pages:
         while True:
             # One more than are needed tells whether there are more.
             step = _STEP if matches is not None else min(_STEP, limit + 1 - len(rows) + (anchor is not None))
-            batch = await self._archive.read(owner, wanted, limit=step, backwards=backwards)
-            exhausted = len(batch) < step
+            batch = await self._archive.read(
+                owner, wanted, limit=step, backwards=backwards, most_bytes=_MOST_BYTES
+            )
+            exhausted = len(batch) < step and sum(len(row.stanza) for row in batch) < _MOST_BYTES
             if backwards:
                 batch = batch[::-1]
             if batch:

@@ -111,16 +111,17 @@ class PostgresArchive(ArchiveStore):
         rows = await self._rows([record[1:] for record in map(tuple, records) if record[1]])
         return rows, int(records[0][0])
 
-    async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int]]:
+    async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int, int]]:
         async def work(connection: Connection) -> list[Record]:
             return await connection.fetch(
-                "SELECT id, peer FROM archive WHERE owner = $1 AND id > $2 AND kind & 2 = 0 ORDER BY id LIMIT $3",
+                "SELECT id, peer, kind FROM archive WHERE owner = $1 AND id > $2 AND kind & 2 = 0"
+                " ORDER BY id LIMIT $3",
                 owner,
                 after,
                 limit,
             )
 
-        return [(id, peer) for id, peer in await self._database.read(work)]
+        return [(id, peer, kind) for id, peer, kind in await self._database.read(work)]
 
     async def newest(self, owners: Iterable[int]) -> Mapping[int, int]:
         asked = list(set(owners))

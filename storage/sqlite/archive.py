@@ -140,10 +140,11 @@ class SqliteArchive(ArchiveStore):
         rows, newest = await self._database.read(work)
         return await self._unpacked(rows), newest
 
-    async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int]]:
-        def work(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int, int]]:
+        def work(connection: sqlite3.Connection) -> list[tuple[int, int, int]]:
             return connection.execute(
-                "SELECT id, peer FROM archive WHERE owner = ? AND id > ? AND NOT kind & ? ORDER BY id LIMIT ?",
+                "SELECT id, peer, kind FROM archive WHERE owner = ? AND id > ? AND NOT kind & ?"
+                " ORDER BY id LIMIT ?",
                 (owner, after, Kind.HIDDEN, limit),
             ).fetchall()
 

@@ -198,7 +198,15 @@ async def test_that_the_server_does_this_is_announced(juliet: Client) -> None:
         assert {"urn:xmpp:message-retract:1", "urn:xmpp:message-retract:1#tombstone"} <= features
 
 
-async def test_a_storage_that_fails_leaves_the_message_and_a_line_in_the_log(
+async def test_to_take_back_twice_is_to_take_back_once(juliet: Client, romeo: Client) -> None:
+    for body in ("one", "two"):
+        await romeo.send(say("1", body))
+    await romeo.send(take_back("1"))
+    await romeo.send(take_back("1", id="again"))
+    assert await history(juliet, romeo) == ["one", "†", "/me", "/me"]
+
+
+async def test_what_a_storage_that_is_away_keeps_is_taken_back_when_it_is_there_again(
     server: Harness,
     juliet: Client,
     romeo: Client,
@@ -213,7 +221,10 @@ async def test_a_storage_that_fails_leaves_the_message_and_a_line_in_the_log(
     with monkeypatch.context() as patched:
         patched.setattr(type(server.stores.archive), "replace", fail)
         await romeo.send(take_back("1"))
-    assert "1 messages that were taken back stay in the archive: full" in caplog.text
-    assert await history(juliet, romeo) == ["one", "/me"]
-    await romeo.send(take_back("1"))
-    assert await history(juliet, romeo) == ["†", "/me", "/me"]
+        assert "1 messages that were taken back stay in the archive for now: full" in caplog.text
+        await server.advance(15)
+        await romeo.send(say("2", "two"))
+        await romeo.send(take_back("2", id="retract-message-2"))
+        assert await history(juliet, romeo) == ["one", "/me", "two", "/me"]
+    await server.advance(10)
+    assert await history(juliet, romeo) == ["†", "/me", "†", "/me"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.support.harness import Client, Harness
+from xmppd.im import chat_list
 from xmppd.xml.element import Element
 
 DOMAIN = "capulet.lit"
@@ -349,6 +350,33 @@ async def test_what_was_erased_is_gone_from_the_list() -> None:
         assert (await inbox(juliet)).lines == [("romeo", 1)]
 
 
+async def test_in_a_message_that_was_taken_back_is_nothing_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is taken back before the list was written, or after that."""
+    monkeypatch.setattr(chat_list, "_REWRITE", 3)
+    async with Harness(DOMAIN) as server:
+        juliet, romeo, nurse = await people(server, "juliet", "romeo", "nurse")
+
+        async def take_back(id: str) -> None:
+            await romeo.send(
+                f"<message to='juliet@{DOMAIN}' type='chat' id='r{id}'>"
+                f"<retract xmlns='urn:xmpp:message-retract:1' id='{id}'/></message>"
+            )
+
+        await say(nurse, "juliet", "Juliet!")
+        for id in ("m1", "m2"):
+            await romeo.send(f"<message to='juliet@{DOMAIN}' id='{id}'><body>{id}</body></message>")
+        assert (await inbox(juliet, "messages='false'")).lines == [("romeo", 2), ("nurse", 1)]
+        assert (await server.stores.chat_lists.load(await server.account("juliet@capulet.lit"))).upto
+        await take_back("m1")
+        await take_back("m1")
+        assert (await inbox(juliet, "messages='false'")).lines == [("romeo", 1), ("nurse", 1)]
+        await romeo.send(f"<message to='juliet@{DOMAIN}' id='m3'><body>m3</body></message>")
+        await take_back("m3")
+        assert (await inbox(juliet, "messages='false'")).lines == [("romeo", 1), ("nurse", 1)]
+        await take_back("m2")
+        assert (await inbox(juliet, "messages='false'")).lines == [("romeo", 0), ("nurse", 1)]
+
+
 async def test_a_retracted_message_leaves_its_tombstone_in_the_list() -> None:
     async with Harness(DOMAIN) as server:
         juliet, romeo = await people(server, "juliet", "romeo")
@@ -362,7 +390,7 @@ async def test_a_retracted_message_leaves_its_tombstone_in_the_list() -> None:
         juliet.expect(
             """
             <message from='juliet@capulet.lit' to='juliet@capulet.lit/phone'>
-              <entry xmlns='urn:xmpp:inbox:1' unread='1' jid='romeo@capulet.lit' id='*'/>
+              <entry xmlns='urn:xmpp:inbox:1' unread='0' jid='romeo@capulet.lit' id='*'/>
               <result xmlns='urn:xmpp:mam:2' queryid='q1' id='*'>
                 <forwarded xmlns='urn:xmpp:forward:0'>
                   <delay xmlns='urn:xmpp:delay' stamp='*'/>
@@ -375,10 +403,12 @@ async def test_a_retracted_message_leaves_its_tombstone_in_the_list() -> None:
             </message>
             """
         )
+        await say(romeo, "juliet", "two")
+        assert (await inbox(juliet, "messages='false'")).lines == [("romeo", 1)]
         await juliet.send(
             f"<message to='romeo@{DOMAIN}' type='chat'><displayed xmlns='urn:xmpp:chat-markers:0' id='m1'/></message>"
         )
-        assert (await inbox(juliet, "messages='false'")).lines == [("romeo", 0)]
+        assert (await inbox(juliet, "messages='false'")).lines == [("romeo", 1)]
 
 
 async def test_the_oldest_conversations_without_unread_messages_fall_off() -> None:

@@ -274,7 +274,9 @@ async def test_counting(stores: Stores, owner: int, ten: list[int]) -> None:
 
 async def test_marks(stores: Stores, owner: int, ten: list[int]) -> None:
     expected = [
-        (id, (ROMEO, NURSE | Mark.UNREAD)[number % 2]) for number, id in enumerate(ten) if number != 4
+        (id, (ROMEO, NURSE | Mark.UNREAD)[number % 2], Kind.OWED if number == 5 else Kind.NONE)
+        for number, id in enumerate(ten)
+        if number != 4
     ]
     assert await stores.archive.marks(owner, after=0, limit=100) == expected
     assert await stores.archive.marks(owner, after=ten[2], limit=2) == expected[3:5]
@@ -462,7 +464,7 @@ async def compare(stores: Stores, data: st.DataObject) -> None:
         owed = [row for row in model.rows.get(owner, []) if row.kind & Kind.OWED and row.id > query.after]
         newest = model.newest.get(owner, 0)
         assert await stores.archive.owed(owner, after=query.after, limit=limit) == (owed[:limit], newest)
-        marks = [(row.id, row.peer) for row in model.read(owner, Query(after=query.after))]
+        marks = [(row.id, row.peer, row.kind) for row in model.read(owner, Query(after=query.after))]
         assert await stores.archive.marks(owner, after=query.after, limit=limit) == marks[:limit]
 
 

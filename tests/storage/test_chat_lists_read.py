@@ -53,7 +53,7 @@ async def test_a_list_from_the_first_message_to_the_last_row(stores: Stores, own
     async def unread(lists: ChatLists) -> dict[str, int]:
         chats = await lists.read(owner)
         return {
-            str(line.peer): line.conversation.unread for line in await lists.lines(owner, chats.conversations)
+            str(line.peer): line.conversation.unread async for line in lists.lines(owner, chats.conversations)
         }
 
     for number in range(4):

@@ -121,7 +121,7 @@ class _Archive(ArchiveStore):
     ) -> list[Row]:
         return await self._store.read(owner, query, limit=limit, backwards=backwards, most_bytes=most_bytes)
 
-    async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int]]:
+    async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int, int]]:
         return await self._store.marks(owner, after=after, limit=limit)
 
     async def newest(self, owners: Iterable[int]) -> Mapping[int, int]:

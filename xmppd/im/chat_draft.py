@@ -3,19 +3,21 @@
 - A conversation begins with an instant message; receipts, markers and reactions belong to it, but begin none and do not
   move it to the top of the list: to read what one's friend wrote sends a marker, and is no news.
 - Each instant message that the owner got is unread at first; one that the owner sent, from any device, is read. As a
-  message is read if a later one is, answering reads what came before.
+  message is read if a later one is, answering reads what came before. In one that was taken back nothing is to be read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from xmppd.storage.archive import Checkpoint, Conversation, Mark
+from xmppd.storage.archive import Checkpoint, Conversation, Kind, Mark
 
 _SENT: Final = int(Mark.SENT)
 _UNREAD: Final = int(Mark.UNREAD)
 _PEER: Final = ~0b11
+_MARKER: Final = int(Kind.MARKER)
+_TOMBSTONE: Final = int(Kind.TOMBSTONE)
 _FOUND: Final = 10  # to find out what was read takes as long as to fold so many rows
 
 
@@ -29,14 +31,12 @@ class Draft:
         self._lines = {line.peer: line for line in checkpoint.conversations}
         self._before: dict[int, int] = {}
 
-    def fold(self, rows: Iterable[tuple[int, int]], markers: Container[int] = ()) -> None:
-        """Add ``rows`` (id, peer with its ``Mark``), which follow ``upto`` in ascending order; ``markers`` are the ids
-        of those that tell what is read.
-        """
+    def fold(self, rows: Iterable[tuple[int, int, int]]) -> None:
+        """Add ``rows`` (id, peer with its ``Mark``, ``Kind``), which follow ``upto`` in ascending order."""
         lines = self._lines
         touched: dict[int, list[int]] = {}  # as a Conversation, to be written to
         id = self.upto
-        for id, marked in rows:
+        for id, marked, kind in rows:
             self.changes += 1
             peer = marked & _PEER
             line = touched.get(peer)
@@ -50,14 +50,14 @@ class Draft:
                     continue
                 touched[peer] = line
             line[1] = id
-            if id in markers:
+            if kind & _MARKER:
                 self._before[peer] = line[3]
             if marked & _UNREAD:
                 line[2] = id
                 if marked & _SENT:
                     line[3] = 0
                     line[4] = id
-                else:
+                elif not kind & _TOMBSTONE:
                     line[3] += 1
         self.upto = id
         lines.update((peer, Conversation(*line)) for peer, line in touched.items())

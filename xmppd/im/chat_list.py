@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from xmppd.im.backwards import Backwards
 from xmppd.im.chat_draft import Draft
 from xmppd.im.envelope import Envelope
 from xmppd.im.markers import displayed
@@ -41,9 +42,9 @@ _SCAN: Final = 5_000  # keys that are read at once
 _MARKERS: Final = 500  # markers
 _REWRITE: Final = 200  # to read so many keys again costs less than to write a checkpoint
 _TRIES: Final = 10  # each time, somebody else was faster
-# Stanzas that are read at once to find what a marker is about: mostly the newest message. What is older than all of
-# these is not looked for.
-_LOOK_BACK: Final = (10, 90, 900)
+_LOOK_BACK: Final = (
+    1_000  # messages that are looked through for what a marker is about, or to be counted again
+)
 _RECOUNTED: Final = 100  # conversations whose unread messages are counted again in one reading
 _NEWEST: Final = 2**63 - 1
 _TYPES: Final = frozenset({"chat", "normal"})
@@ -111,18 +112,15 @@ class ChatLists:
             await self._store.save(owner, checkpoint)
         return ChatList(checkpoint.conversations)
 
-    async def lines(self, owner: int, conversations: Sequence[Conversation]) -> list[Line]:
-        """``conversations`` with their last messages, in order; those whose message was erased meanwhile are left
+    async def lines(self, owner: int, conversations: Sequence[Conversation]) -> AsyncIterator[Line]:
+        """``conversations`` with their last messages, newest first; those whose message was erased meanwhile are left
         out.
         """
-        ids = tuple(line.message for line in conversations)
-        rows = await self._archive.read(owner, Query(ids=ids), limit=len(ids)) if ids else []
-        by_id = {row.id: row for row in rows}
-        return [
-            Line(_peer(row), conversation, row)
-            for conversation in conversations
-            if (row := by_id.get(conversation.message)) is not None
-        ]
+        by_message = {line.message: line for line in conversations}
+        rows = Backwards(self._archive, owner, Query(ids=tuple(by_message)), most=len(by_message))
+        while portion := await rows.next():
+            for row in portion:
+                yield Line(_peer(row), by_message[row.id], row)
 
     async def mark(self, owner: int, peer: Jid, upto: int) -> bool:
         """What ``peer`` sent up to the row ``upto`` is read; False where nothing changed. It never makes anything
@@ -131,6 +129,22 @@ class ChatLists:
         Only the newest 1,000 unread messages of a conversation are looked at.
         """
         return await self._advance(owner, {peer.bare: lambda row: row.id <= upto})
+
+    async def taken_back(self, owner: int, row: Row) -> None:
+        """The message in ``row`` was taken back (XEP-0424): there is nothing to read in it any more.
+
+        What reads the list from here on sees that by itself; only what was counted before is counted again.
+        """
+        key = row.peer & ~0b11
+        for _ in range(_TRIES):
+            draft = Draft(await self._store.load(owner))
+            line = draft.get(key)
+            if line is None or not line.unread or not line.read < row.id <= draft.upto:
+                return
+            unread = await self._unread(owner, key, line.read, draft.upto + 1)
+            draft.mark(key, read=line.read, unread=line.unread - 1 if unread is None else unread)
+            if await self._store.save(owner, draft.checkpoint(self._limit)):
+                return
 
     def after_sent(self, message: Message, session: Session) -> None:
         """Take note of the markers in what a client sent, unless its archive has them."""
@@ -183,9 +197,9 @@ class ChatLists:
         while True:
             rows = await self._archive.marks(owner, after=draft.upto, limit=_SCAN)
             if rows:
-                markers = await self._markers(owner, draft.upto, rows[-1][0])
-                draft.fold(rows, {marker.id for marker in markers})
-                for marker in markers:
+                after = draft.upto
+                draft.fold(rows)
+                for marker in await self._markers(owner, after, rows):
                     _note(told, marker, draft)
             if len(rows) < _SCAN:
                 break
@@ -196,16 +210,17 @@ class ChatLists:
                 await self._look_back(owner, draft, last.peer, _shows(last.peer, last.ids), last.row, unread)
         return draft
 
-    async def _markers(self, owner: int, after: int, upto: int) -> list[Row]:
-        """The rows above ``after`` up to ``upto`` that tell what is read."""
+    async def _markers(self, owner: int, after: int, among: Sequence[tuple[int, int, int]]) -> list[Row]:
+        """Those rows above ``after``, ``among`` these, that tell what is read."""
         found: list[Row] = []
-        while True:
-            query = Query(after=after, before=upto + 1, kind=Kind.MARKER)
+        while any(kind & Kind.MARKER for _, _, kind in among):
+            query = Query(after=after, before=among[-1][0] + 1, kind=Kind.MARKER)
             rows = await self._archive.read(owner, query, limit=_MARKERS)
             found += rows
             if len(rows) < _MARKERS:
-                return found
+                break
             after = rows[-1].id
+        return found
 
     async def _look_back(
         self, owner: int, draft: Draft, peer: Jid, reached: Reached, before: int = _NEWEST, unread: int = 0
@@ -217,11 +232,10 @@ class ChatLists:
         line = draft.get(key)
         if line is None or not line.unread:
             return False
-        before = min(before, line.last + 1)
-        for limit in _LOOK_BACK:
-            query = Query(after=line.read, before=before, peer=key)
-            rows = await self._archive.read(owner, query, limit=limit, backwards=True)
-            for row in reversed(rows):
+        query = Query(after=line.read, before=min(before, line.last + 1), peer=key)
+        rows = Backwards(self._archive, owner, query, most=_LOOK_BACK)
+        while portion := await rows.next():
+            for row in portion:
                 if row.peer & Mark.SENT:
                     continue  # XEP-0333#rules: one's own messages are not marked
                 if reached(row):
@@ -229,11 +243,7 @@ class ChatLists:
                         return False
                     draft.mark(key, read=row.id, unread=unread)
                     return True
-                if row.peer & Mark.UNREAD:
-                    unread += 1
-            if len(rows) < limit:
-                break
-            before = rows[0].id
+                unread += _is_new(row)
         return False
 
     async def _forget_erased(self, owner: int, draft: Draft) -> None:
@@ -243,11 +253,22 @@ class ChatLists:
         draft.drop_before(floor)
         partly = [line for line in draft if line.unread and line.read < floor - 1]
         for line in partly[:_RECOUNTED]:
-            query = Query(after=floor - 1, before=line.last + 1, peer=line.peer)
-            rows = await self._archive.read(owner, query, limit=sum(_LOOK_BACK))
-            if len(rows) < sum(_LOOK_BACK):
-                unread = sum(1 for row in rows if row.peer & Mark.UNREAD and not row.peer & Mark.SENT)
+            unread = await self._unread(owner, line.peer, floor - 1, line.last + 1)
+            if unread is not None:
                 draft.mark(line.peer, read=floor - 1, unread=unread)
+
+    async def _unread(self, owner: int, peer: int, after: int, before: int) -> int | None:
+        """How many messages of ``peer`` between these ids count as unread; None: there are too many to look."""
+        rows = Backwards(self._archive, owner, Query(after=after, before=before, peer=peer), most=_LOOK_BACK)
+        unread = 0
+        while portion := await rows.next():
+            unread += sum(map(_is_new, portion))
+        return unread if rows.ended else None
+
+
+def _is_new(row: Row) -> bool:
+    """Whether ``row`` is a message to the owner that counts as unread until it is read."""
+    return row.peer & 0b11 == Mark.UNREAD and not row.kind & Kind.TOMBSTONE
 
 
 def _peer(row: Row) -> Jid:

@@ -9,31 +9,35 @@ from hypothesis import strategies as st
 
 from xmppd.im.chat_draft import Draft
 from xmppd.jid import Jid
-from xmppd.storage.archive import Checkpoint, Conversation, Mark, peer_key
+from xmppd.storage.archive import Checkpoint, Conversation, Kind, Mark, peer_key
 
 PEERS = [peer_key(Jid.parse(f"friend{number}@capulet.lit")) for number in range(3)]
 JULIET, ROMEO, NURSE = PEERS
 
-# what may happen, as (peer, Mark): a message, an answer, a receipt from them, a receipt of ours
-events = st.lists(st.tuples(st.sampled_from(PEERS), st.sampled_from(range(4))))
+# what may happen, as (peer, Mark, Kind): a message, an answer, a receipt from them, one of ours; or it was taken back
+events = st.lists(
+    st.tuples(st.sampled_from(PEERS), st.sampled_from(range(4)), st.sampled_from([Kind.NONE, Kind.TOMBSTONE]))
+)
 
 
 @dataclass
 class History:
     """The naive model: nothing is remembered but what happened."""
 
-    rows: list[tuple[int, int]] = field(default_factory=list)
+    rows: list[tuple[int, int, int]] = field(default_factory=list)
 
     def list(self) -> dict[int, tuple[int, int, int]]:
         """(last, message, unread) by peer."""
         found = {}
         for peer in PEERS:
-            rows = [(id, marked & 3) for id, marked in self.rows if marked & ~3 == peer]
-            messages = [id for id, mark in rows if mark & Mark.UNREAD]
+            rows = [(id, marked & 3, kind) for id, marked, kind in self.rows if marked & ~3 == peer]
+            messages = [id for id, mark, _ in rows if mark & Mark.UNREAD]
             if messages:
-                answered = max((id for id, mark in rows if mark == Mark.SENT | Mark.UNREAD), default=0)
-                unread = sum(id > answered for id, mark in rows if mark == Mark.UNREAD)
-                found[peer] = max(id for id, _ in rows), max(messages), unread
+                answered = max((id for id, mark, _ in rows if mark == Mark.SENT | Mark.UNREAD), default=0)
+                unread = sum(
+                    id > answered for id, mark, kind in rows if mark == Mark.UNREAD and kind != Kind.TOMBSTONE
+                )
+                found[peer] = max(id for id, *_ in rows), max(messages), unread
         return found
 
 
@@ -42,12 +46,13 @@ def shown(draft: Draft) -> dict[int, tuple[int, int, int]]:
 
 
 @given(st.lists(events))
-def test_folding_in_any_steps_gives_what_counting_gives(steps: list[list[tuple[int, int]]]) -> None:
+def test_folding_in_any_steps_gives_what_counting_gives(steps: list[list[tuple[int, int, int]]]) -> None:
     history = History()
     checkpoint = Checkpoint()
     for step in steps:
         draft = Draft(checkpoint)
-        rows = [(id, peer | mark) for id, (peer, mark) in enumerate(step, start=10 * (len(history.rows) + 1))]
+        start = 10 * (len(history.rows) + 1)
+        rows = [(id, peer | mark, kind) for id, (peer, mark, kind) in enumerate(step, start)]
         draft.fold(rows)
         history.rows += rows
         assert shown(draft) == history.list()
@@ -60,10 +65,10 @@ def test_the_newest_message_is_on_top_and_receipts_move_nothing() -> None:
     draft = Draft(Checkpoint())
     draft.fold(
         [
-            (1, JULIET | Mark.UNREAD),
-            (2, ROMEO | Mark.UNREAD),
-            (3, JULIET | Mark.SENT),
-            (4, NURSE | Mark.SENT),
+            (1, JULIET | Mark.UNREAD, 0),
+            (2, ROMEO | Mark.UNREAD, 0),
+            (3, JULIET | Mark.SENT, 0),
+            (4, NURSE | Mark.SENT, 0),
         ]
     )
     assert draft.newest_first(0) == (
@@ -76,9 +81,9 @@ def test_of_too_many_the_oldest_that_are_read_fall_off() -> None:
     draft = Draft(Checkpoint())
     draft.fold(
         [
-            (1, JULIET | Mark.UNREAD),
-            (2, ROMEO | Mark.UNREAD | Mark.SENT),
-            (3, NURSE | Mark.UNREAD | Mark.SENT),
+            (1, JULIET | Mark.UNREAD, 0),
+            (2, ROMEO | Mark.UNREAD | Mark.SENT, 0),
+            (3, NURSE | Mark.UNREAD | Mark.SENT, 0),
         ]
     )
     assert [line.peer for line in draft.newest_first(0)] == [NURSE, ROMEO, JULIET]
@@ -90,5 +95,5 @@ def test_of_too_many_the_oldest_that_are_read_fall_off() -> None:
 
 def test_a_conversation_that_fell_off_comes_back_with_the_next_message() -> None:
     draft = Draft(Checkpoint(upto=7))
-    draft.fold([(8, JULIET), (9, JULIET | Mark.UNREAD)])
+    draft.fold([(8, JULIET, 0), (9, JULIET | Mark.UNREAD, 0)])
     assert draft.get(JULIET) == Conversation(JULIET, last=9, message=9, unread=1, read=8)

@@ -185,12 +185,12 @@ async def test_lines_have_the_address_and_the_message() -> None:
         await now.happen(ROMEO, Mark.UNREAD)
         id = await now.happen(NURSE, Mark.UNREAD | Mark.SENT)
         chats = await now.nodes[0].read(now.owner)
-        nurse, romeo = await now.nodes[0].lines(now.owner, chats.conversations)
+        nurse, romeo = [line async for line in now.nodes[0].lines(now.owner, chats.conversations)]
         assert (nurse.peer, romeo.peer) == (NURSE.bare, ROMEO.bare)
         assert (nurse.message.id, nurse.conversation) == (id, chats.conversations[0])
-        assert await now.nodes[0].lines(now.owner, []) == []
+        assert [line async for line in now.nodes[0].lines(now.owner, [])] == []
         await now.erase(id)
-        (only,) = await now.nodes[0].lines(now.owner, chats.conversations)
+        (only,) = [line async for line in now.nodes[0].lines(now.owner, chats.conversations)]
         assert only.peer == NURSE.bare
 
 
@@ -323,7 +323,7 @@ async def test_what_comes_while_the_list_is_read_is_in_it_the_next_time(
         await now.happen(ROMEO, Mark.UNREAD, "m1")
         marks = now.stores.archive.marks
 
-        async def slow(owner: int, *, after: int, limit: int) -> list[tuple[int, int]]:
+        async def slow(owner: int, *, after: int, limit: int) -> list[tuple[int, int, int]]:
             found = await marks(owner, after=after, limit=limit)
             await now.happen(ROMEO, Mark.UNREAD, "m2")
             await now.happen(ROMEO, Mark.SENT, "", Kind.MARKER, "m1")
