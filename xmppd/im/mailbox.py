@@ -16,7 +16,7 @@ from typing import Final
 from xmppd.storage.archive import Cursor, Waiting
 
 _ANY: Final = 2**62  # rows: more than any bound
-_TIDY_AT: Final = 64  # ids settled out of turn that are looked through again
+_TIDY_AT: Final = 64  # ids more than last time that were settled out of turn: then they are looked through
 _MOST_ABOVE: Final = 1_000  # of these that are kept; a client may get what is beyond once more
 
 
@@ -24,8 +24,8 @@ class Mailbox:
     """One account's. Only ``Delivery`` opens, gives and closes; whoever knows that a client has a row may settle it."""
 
     __slots__ = (
-        "_above", "_changed", "_given", "coming", "counted", "dirty", "newest", "open", "owner", "seen", "unsure",
-        "waiting",
+        "_above", "_changed", "_given", "_tidy_at", "coming", "counted", "dirty", "newest", "open", "owner", "seen",
+        "unsure", "waiting",
     )  # fmt: skip
 
     def __init__(self, owner: int, found: Waiting, changed: Callable[[Mailbox], None]) -> None:
@@ -41,6 +41,7 @@ class Mailbox:
         self.dirty = False  # not saved as it is
         self.unsure = False  # less may wait than is known
         self._above = set(cursor.above)
+        self._tidy_at = _TIDY_AT
         self._given: dict[int, int] = {}  # row: how many sessions have it
         self._changed = changed
 
@@ -68,7 +69,7 @@ class Mailbox:
             return
         if given or row > self.seen:
             self._above.add(row)
-            if len(self._above) > _TIDY_AT:
+            if len(self._above) > self._tidy_at:
                 self._tidy()
         self._mark()
 
@@ -130,6 +131,7 @@ class Mailbox:
         self._above = {row for row in self._above if row > upto}
         if len(self._above) > _MOST_ABOVE:
             self._above = set(sorted(self._above)[:_MOST_ABOVE])
+        self._tidy_at = 2 * len(self._above) + _TIDY_AT
 
     def _mark(self) -> None:
         if not self.open:
