@@ -65,7 +65,7 @@ def test_the_list_of_tables_is_the_schema() -> None:
 async def test_everything_arrives_as_it_was(source: str, target: str, tmp_path: Path) -> None:
     urls = await url_of(source, 1), await url_of(target, 2)
     stores = await open_stores(urls[0], tmp_path)
-    deleted = await _fill(stores)
+    deleted = await fill(stores)
     before = await _all(stores)
     await stores.close()
 
@@ -104,7 +104,7 @@ async def test_a_target_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
 async def test_half_a_copy_is_not_taken_for_a_server(target: str, tmp_path: Path) -> None:
     url = await url_of(target, 2)
     stores = await open_stores("sqlite:1.db", tmp_path)
-    await _fill(stores)
+    await fill(stores)
     await stores.close()
 
     class Interrupted(Exception):
@@ -128,7 +128,7 @@ async def _copy(source: str, target: str, folder: Path, progress: Progress = _no
         return await copy(come_from, into, progress)
 
 
-async def _fill(stores: Stores) -> int:
+async def fill(stores: Stores) -> int:
     """Something in every aggregate; the id of the newest account, which was deleted."""
     keys = {hash_: ScramKeys(b"\0salt", 4096, b"stored", b"server") for hash_ in ScramHash}
     juliet, nurse = await stores.accounts.create([(JULIET, keys), (NURSE, {})], now=1_000.25)
