@@ -265,7 +265,8 @@ class ChatListStore(Protocol):
     @abstractmethod
     async def save(self, owner: int, checkpoint: Checkpoint) -> bool:
         """Replace the checkpoint that has the ``version`` of ``checkpoint`` (0: none is there); what is saved has the
-        next version. False where another was saved meanwhile, and then nothing has changed.
+        next version. False where another was saved meanwhile, or the account was deleted, and then nothing has
+        changed.
         """
 
 

@@ -9,9 +9,10 @@ from xmppd.storage.conversations import read_conversations, write_conversations
 from xmppd.storage.postgres.connection import Connection, Row
 from xmppd.storage.postgres.database import Database
 
+# Nothing is kept for an account that was deleted: nobody would ever delete it. The lock is against who does so now.
 _INSERT: Final = (
-    "INSERT INTO chat_lists (owner, version, upto, conversations) VALUES ($1, $2::bigint + 1, $3, $4)"
-    " ON CONFLICT DO NOTHING"
+    "INSERT INTO chat_lists (owner, version, upto, conversations)"
+    " SELECT id, $2::bigint + 1, $3, $4 FROM accounts WHERE id = $1 FOR KEY SHARE ON CONFLICT DO NOTHING"
 )
 _UPDATE: Final = (
     "UPDATE chat_lists SET version = version + 1, upto = $3, conversations = $4"

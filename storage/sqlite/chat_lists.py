@@ -29,9 +29,10 @@ class SqliteChatLists(ChatListStore):
 
         def work(connection: sqlite3.Connection) -> bool:
             if version == 0:
+                # Nothing is kept for an account that was deleted: nobody would ever delete it.
                 changed = connection.execute(
-                    "INSERT INTO chat_lists VALUES (?, 1, ?, ?) ON CONFLICT DO NOTHING",
-                    (owner, upto, content),
+                    "INSERT OR IGNORE INTO chat_lists SELECT id, 1, ?, ? FROM accounts WHERE id = ?",
+                    (upto, content, owner),
                 )
             else:
                 changed = connection.execute(

@@ -53,6 +53,9 @@ async def test_a_deleted_account_leaves_none(stores: Stores, owner: int) -> None
     await stores.chat_lists.save(owner, Checkpoint(5, LINES))
     await stores.accounts.delete(Jid.parse("juliet@capulet.example"))
     assert await stores.chat_lists.load(owner) == Checkpoint()
+    for version in (0, 1):  # by who had read it before
+        assert not await stores.chat_lists.save(owner, Checkpoint(5, LINES, version))
+    assert await stores.chat_lists.load(owner) == Checkpoint()
 
 
 def test_a_form_that_is_not_known_is_refused() -> None:
