@@ -115,14 +115,14 @@ class StreamManagement:
 
     def on_request(self, session: Session, element: Element) -> None:
         # DESIGN I1: what it acknowledges is durable
-        session.in_turn(partial(self._answer, session))
+        session.once_handled(partial(self._answer, session))
 
-    def _answer(self, session: Session) -> None:
+    def _answer(self, session: Session, handled: int) -> None:
         sm = session.sm
         if sm is None:
             _fail(session, "unexpected-request")
         else:
-            session.link.write(ack(session.handled - sm.base))
+            session.link.write(ack(handled - sm.base))
 
     def on_ack(self, session: Session, element: Element) -> None:
         sm = session.sm

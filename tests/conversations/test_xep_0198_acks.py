@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.harness import Client, Harness
+from tests.support.kept import HeldBack
 from tests.support.xml import matches, parse, show
 from xmppd.jid import Jid
 from xmppd.sessions.offers import StreamInfo
@@ -185,6 +186,27 @@ async def test_what_is_acknowledged_is_durable(server: Harness) -> None:
         romeo.expect(a(2))
     finally:
         server.stores.archive.append = append  # type: ignore[method-assign]
+
+
+async def test_messages_behind_a_request_are_stored_with_those_in_front_of_it() -> None:
+    """And each answer counts what came before its request, though the server has dropped something behind it."""
+    store = HeldBack()
+    async with Harness(wrap=store.wrap) as server:
+        romeo = await server.client(ROMEO, available=True)
+        await romeo.enable()
+        await server.client(BALCONY, available=True)
+        store.hold("append")
+        await server.pass_by()
+        romeo.send_nowait(chat("1"))
+        await server.pass_by()  # its batch is on the way
+        dropped = f"<message to='{BALCONY}' type='error'/>"
+        romeo.send_nowait(chat("2") + R + dropped + chat("3") + chat("4") + R)
+        await server.pass_by()
+        romeo.expect_nothing()
+        store.let_go()
+        await server.settle()
+        romeo.expect(a(2), a(5))
+        assert store.calls.count("append") == 2
 
 
 async def test_the_server_asks_after_every_ten_stanzas_and_only_stanzas_count(server: Harness) -> None:

@@ -82,9 +82,9 @@ class Session:
     """
 
     __slots__ = (
-        "_after", "_data", "_inbound", "_paused", "_queue", "_slow", "_storing", "_tasks", "account", "address",
-        "directed", "gate", "handled", "jid", "lang", "link", "over", "presence",
-        "priority", "resends_until", "secure", "sm", "traits",
+        "_after", "_data", "_inbound", "_newest", "_paused", "_queue", "_slow", "_storing", "_tasks", "account",
+        "address", "directed", "gate", "handled", "jid", "lang", "link", "over", "presence", "priority",
+        "resends_until", "secure", "sm", "traits",
     )  # fmt: skip
 
     def __init__(
@@ -123,6 +123,7 @@ class Session:
         # Stanzas of the client that are done with: delivered, durable or answered. To be read in turn.
         self.handled = 0
         self._storing = 0  # its messages that are on their way into the archive
+        self._newest: Ticket  # of the last of them
         self._slow = False  # a task handles one of its stanzas
         self._queue: deque[_Item] | None = None  # what waits behind these
         self._paused = False
@@ -228,6 +229,17 @@ class Session:
         else:
             action()
 
+    def once_handled(self, tell: Callable[[int], None]) -> None:
+        """Call ``tell`` with the number of stanzas that came from the client before, once these have been handled. As
+        ``in_turn``, but messages that come behind it need not wait for it.
+        """
+        if self._queue is None and self._storing:
+            # Later ones may be done with sooner, such as one that is dropped: they are not among these.
+            count = self.handled + self._storing
+            self._newest.then(lambda _: tell(count))
+        else:
+            self.in_turn(lambda: tell(self.handled))
+
     def act(self, element: Element) -> None:
         """Handle ``element`` for the client, behind what it did send; nothing that counts what it sent counts it."""
         own = _Own(element)
@@ -274,6 +286,7 @@ class Session:
             self.handled += 1
         elif type(waiting) is Ticket:
             self._storing += 1
+            self._newest = waiting
             waiting.then(self._stored)
         else:
             self._wait_for(waiting, 1)
