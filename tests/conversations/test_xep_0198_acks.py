@@ -199,7 +199,7 @@ async def test_messages_behind_a_request_are_stored_with_those_in_front_of_it() 
         await server.pass_by()
         romeo.send_nowait(chat("1"))
         await server.pass_by()  # its batch is on the way
-        dropped = f"<message to='{BALCONY}' type='error'/>"
+        dropped = f"<message to='{JULIET}' type='error'/>"
         romeo.send_nowait(chat("2") + R + dropped + chat("3") + chat("4") + R)
         await server.pass_by()
         romeo.expect_nothing()
