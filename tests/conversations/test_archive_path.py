@@ -351,6 +351,28 @@ async def test_who_fails_on_hearing_of_a_message_holds_up_nobody(server: Harness
     server.node.archiver.failures = 0
 
 
+async def test_who_gets_the_address_of_a_deleted_account_gets_none_of_its_messages(
+    server: Harness, store: HeldBack
+) -> None:
+    """Neither what is being stored for it right then, nor what has to stay behind that."""
+    juliet, romeo = await server.client(JULIET), await online(server, "garden")
+    store.hold("append")
+    juliet.send_nowait(say(1) + say(2, more=SECRET))
+    await server.pass_by()
+    await server.node.administration.delete(Jid.parse(ROMEO))
+    romeo.cut()
+    await server.pass_by()
+    impostor = await server.client(f"{ROMEO}/garden")
+    impostor.send_nowait("<presence/>")
+    await server.pass_by()
+    store.let_go()
+    await server.settle()
+    juliet.expect_nothing()
+    assert bodies(impostor) == []
+    await juliet.send(say(3))
+    assert bodies(impostor) == ["3"]
+
+
 # ---- what has a row, and how it is called
 
 

@@ -129,6 +129,13 @@ class Delivery:
             line = self._lines.get(account.id)
             account.mailbox = line.box if line is not None else await self._cursors.load(account.id)
 
+    def _current(self, account: Account) -> Account:
+        """``account`` may have left the memory meanwhile, and come back as another object. Or it was deleted, and its
+        address is somebody else's.
+        """
+        other = self._accounts.peek(account.jid)
+        return account if other is None or other.id != account.id else other
+
     # Messages that are stored
 
     def identified(self, message: Message, account: Account, place: Place) -> Message:
@@ -137,8 +144,7 @@ class Delivery:
 
     def arrive(self, message: Message, account: Account, place: Place) -> None:
         """``message`` is at ``place`` in the archive of ``account``, to which it is owed."""
-        # The account may have left the memory meanwhile, and come back as another object.
-        account = self._accounts.peek(account.jid) or account
+        account = self._current(account)
         copy = self.identified(message, account, place)
         resources = self._resources(copy, account)
         box = _box(account)
@@ -163,7 +169,7 @@ class Delivery:
 
     def sent(self, account: Account, place: Place) -> None:
         """A message that a client of ``account`` sent is at ``place`` in its archive."""
-        box = (self._accounts.peek(account.jid) or account).mailbox
+        box = self._current(account).mailbox
         if box is None or not box.open:
             return
         line = self._lines.get(account.id)
@@ -218,7 +224,7 @@ class Delivery:
 
     def pass_late(self, message: Message, account: Account) -> None:
         """As ``pass_by``, for a message that had to wait: whoever is there by now gets it."""
-        account = self._accounts.peek(account.jid) or account
+        account = self._current(account)
         if resources := self._resources(message, account):
             self.pass_by(message, account, resources)
 
@@ -268,7 +274,7 @@ class Delivery:
 
     def look_again(self, account: Account) -> None:
         """There may be a message in the archive of ``account`` of which its writer did not hear (I3)."""
-        account = self._accounts.peek(account.jid) or account
+        account = self._current(account)
         line = self._lines.get(account.id)
         if line is not None:
             line.again = True
@@ -342,12 +348,12 @@ class Delivery:
                 for chunk in _chunks(rows):
                     if line.back:
                         break
-                    account = self._accounts.peek(account.jid) or account
+                    account = self._current(account)
                     if not _can_take(line.taker):
                         taker = _taker(account, line.gone)
                         if taker is None:
                             await self._give_named(line, account)
-                            account = self._accounts.peek(account.jid) or account
+                            account = self._current(account)
                             if _taker(account, line.gone) is None:
                                 return
                             break  # somebody has come meanwhile
@@ -369,7 +375,7 @@ class Delivery:
             self._clock.call_later(_RETRY, partial(self._try_again, account.jid))
         finally:
             del self._lines[box.owner]
-            account = self._accounts.peek(account.jid) or account
+            account = self._current(account)
             if done:
                 box.waiting = 0
             else:
@@ -434,7 +440,7 @@ class Delivery:
 
         def look() -> None:
             nonlocal timer
-            other = _taker(self._accounts.peek(account.jid) or account, {line.taker, *line.gone})
+            other = _taker(self._current(account), {line.taker, *line.gone})
             if other is None:
                 timer = self._clock.call_later(_PATIENCE, look)
             else:
