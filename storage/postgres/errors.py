@@ -88,7 +88,9 @@ def is_lost(error: BaseException) -> bool:
     """Whether ``error`` means that the connection is gone."""
     if isinstance(error, asyncpg.PostgresError):
         return _starts(error.sqlstate, _LOST)
-    return isinstance(error, OSError | EOFError)
+    # The last: the server has said goodbye, which asyncpg takes for an answer that nobody asked for, and the end of the
+    # connection has not been seen yet.
+    return isinstance(error, OSError | EOFError | asyncpg.InternalClientError)
 
 
 def is_misplaced(error: BaseException) -> bool:
@@ -132,9 +134,10 @@ def _cause(error: BaseException) -> tuple[tuple[str, str], str] | None:
         return ("it does not answer", "see what loads the server and the network"), str(error) or "timed out"
     if isinstance(error, OSError | EOFError):
         return _AWAY, str(error) or type(error).__name__
-    if isinstance(error, asyncpg.InterfaceError) and "closed" in str(
-        error
-    ):  # other ones are mistakes of the program
+    # Other interface errors are mistakes of the program.
+    if isinstance(error, asyncpg.InternalClientError) or (
+        isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
+    ):
         return ("the connection was lost", "see that the server runs and can be reached"), str(error)
     return None
 

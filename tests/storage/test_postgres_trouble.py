@@ -20,6 +20,7 @@ from tests.storage.parts import add_account
 from tests.support.postgres import PASSWORD, Postgres
 from tests.support.proxy import Proxy
 from xmppd.jid import Jid
+from xmppd.storage.archive import NewMessage, NewRow
 from xmppd.storage.interfaces import NoSuchAccount, RosterChange, RosterItem, StorageUnavailable, Stores
 from xmppd.storage.open import open_stores, postgres_url
 from xmppd.storage.postgres import pool
@@ -31,6 +32,8 @@ WAIT = 1.0  # seconds; enough to connect on a busy machine
 JULIET = Jid.parse("juliet@capulet.example")
 ROMEO = Jid.parse("romeo@montague.example")
 COMMIT = b"COMMIT\0"  # as asyncpg sends it
+_FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+GOODBYE = b"E" + (len(_FIELDS) + 4).to_bytes(4, "big") + _FIELDS  # ErrorResponse
 
 
 @pytest_asyncio.fixture
@@ -185,6 +188,25 @@ async def test_a_connection_that_is_ended_in_the_middle_of_a_transaction(
     assert await stored(stores, owner) == ["1", "2"]
     await intruder.close()
     await watcher.close()
+
+
+async def test_a_server_that_says_goodbye_before_it_is_gone(
+    opened: Opener, proxy: Proxy, server: Postgres, url: str
+) -> None:
+    """What is asked in the moment between is asked again on another connection."""
+    stores = await opened(url.replace(f":{server.port}/", f":{proxy.port}/"))
+    owner = await add_account(stores, str(JULIET))
+    message = NewMessage(b"<message/>", [NewRow(owner, 0)])
+    (first,) = await stores.archive.append([message])
+    proxy.say(GOODBYE)
+    await asyncio.sleep(0.05)  # until it is heard, of which nothing tells
+    assert await version(stores, owner) == 0
+    (second,) = await stores.archive.append([message])
+    assert second.places[0].prev == first.places[0].id
+    proxy.say(GOODBYE)
+    await asyncio.sleep(0.05)
+    assert await add(stores, owner, "1") == 1
+    assert await stored(stores, owner) == ["1"]
 
 
 @pytest.mark.parametrize("answered", [True, False])

@@ -4,6 +4,7 @@ async with Proxy(5432) as proxy:
     ...                                       # connect to 127.0.0.1, proxy.port
     proxy.cut_at(b"COMMIT\\0", answered=True)  # the server gets it and answers; the client never learns of that
     proxy.cut()
+    proxy.say(b"...")                         # as if the server did
     proxy.forget()                            # those that are open lead nowhere any more
     proxy.refusing = True
 """
@@ -34,6 +35,7 @@ class Proxy:
         self._target = target
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
         self._forgotten: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._cut: _Cut | None = None
@@ -60,6 +62,11 @@ class Proxy:
     def forget(self) -> None:
         """Carry nothing over the connections that are open now, and cut none, as a firewall does that forgot them."""
         self._forgotten |= self._open
+
+    def say(self, data: bytes) -> None:
+        """Let every client hear ``data`` from the server."""
+        for writer in self._clients:
+            writer.write(data)
 
     def cut_at(self, mark: bytes, *, answered: bool, refuse: bool = False) -> None:
         """Cut the next connection over which the client sends ``mark``: before the server gets it, or, where
@@ -90,6 +97,7 @@ class Proxy:
     ) -> None:
         ends = {writer, forth}
         self._open |= ends
+        self._clients.add(writer)
         swallow = asyncio.Event()  # the next answer is not handed on
         answers = asyncio.create_task(self._answers(back, writer, swallow))
         try:
@@ -97,6 +105,7 @@ class Proxy:
             if swallow.is_set():
                 await answers
         finally:
+            self._clients.discard(writer)
             for end in ends:
                 self._open.discard(end)
                 end.transport.abort()
