@@ -315,6 +315,9 @@ class Session:
     async def _until_handled(self, waiting: Awaitable[None], counts: int) -> None:
         try:
             await waiting
+        except asyncio.CancelledError:
+            self._queue = deque()  # the server stops: who began the next one would leave it unfinished
+            raise
         finally:
             self.handled += counts
             self._slow = False

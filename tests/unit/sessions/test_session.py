@@ -223,6 +223,18 @@ class Held:
             self._session.link.write(stanza.wire())
 
 
+async def test_when_the_server_stops_nothing_more_is_begun(
+    session: Session, handler: Handler, tasks: Tasks
+) -> None:
+    for number in range(4):
+        session.receive(stanza(number, "slow"))
+    await passes()
+    assert len(handler.waiting) == 1
+    await tasks.aclose()
+    assert not tasks.running
+    assert not session.busy
+
+
 async def test_a_gate_may_hold_stanzas_but_nothing_overtakes_them(session: Session, wire: Wire) -> None:
     message = Message(type="chat", sender=session.jid, to=None)
     session.gate = Held(session)
