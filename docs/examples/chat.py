@@ -2,8 +2,8 @@
 
     python docs/examples/chat.py romeo@localhost juliet@localhost --trust data/cert.pem
 
-What is typed goes to the second address, but for /add (ask for their presence), /away [TEXT], /back, /seen (when were
-they last there?) and /quit. Requests of others are accepted, and answered with one.
+What is typed goes to the second address, but for /add (ask for their presence), /away [TEXT], /back, /history (the last
+ten messages), /seen (when were they last there?) and /quit. Requests of others are accepted, and answered with one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Chat(ClientXMPP):  # type: ignore[misc]  # slixmpp has no types
         self.settled = asyncio.Event()  # whether we are in
         self.trouble = "no answer"
         self.enable_plaintext = self.enable_direct_tls = False  # STARTTLS and nothing else
-        for plugin in ("xep_0012", "xep_0199", "xep_0203"):  # last activity, ping, delayed delivery
+        # Last activity, ping, delayed delivery, history.
+        for plugin in ("xep_0012", "xep_0199", "xep_0203", "xep_0313"):
             self.register_plugin(plugin)
         self._presences: dict[JID, str] = {}
         self.add_event_handler("session_start", self._on_start)
@@ -85,10 +86,20 @@ class Chat(ClientXMPP):  # type: ignore[misc]  # slixmpp has no types
                 self.send_presence(pshow="away", pstatus=rest)
             case "/back":
                 self.send_presence()
+            case "/history":
+                await self._history()
             case "/seen":
                 await self._seen()
             case _ if line:
                 self.send_message(self.peer, line, mtype="chat")
+
+    async def _history(self) -> None:
+        newest = self.plugin["xep_0313"].iterate(with_jid=self.peer, reverse=True, total=10)
+        for result in reversed([result async for result in newest]):
+            forwarded = result["mam_result"]["forwarded"]
+            message, at = forwarded["stanza"], forwarded["delay"]["stamp"]
+            if message["body"]:
+                say(f"{at:%H:%M:%S} {message['from'].bare}: {message['body']}")
 
     async def _seen(self) -> None:
         try:

@@ -87,6 +87,11 @@ async def test_two_people_chat(server: ServerProcess) -> None:
             await juliet.reads(rf"{ROMEO}: Shall I come back later\? \(sent at \d\d:\d\d:\d\d UTC\)")
             juliet.type("Is anybody there?")
             await juliet.reads(f"not delivered to nobody@{DOMAIN}: service-unavailable")
+        async with terminal(server, JULIET, ROMEO) as juliet:
+            await juliet.reads("logged in as")
+            juliet.type("/history")
+            await juliet.reads(rf"\d\d:\d\d:\d\d {ROMEO}: Good morrow, Juliet\.$")
+            await juliet.reads(rf"\d\d:\d\d:\d\d {ROMEO}: Shall I come back later\?$")
 
 
 async def test_a_failed_login_is_logged_as_the_filter_for_fail2ban_expects(server: ServerProcess) -> None:
