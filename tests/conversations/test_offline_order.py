@@ -232,6 +232,22 @@ async def test_what_stands_in_line_in_memory_is_bounded(held: Harness, store: He
     assert bodies(romeo) == texts(0, 200)
 
 
+async def test_what_stands_in_line_in_memory_is_bounded_in_bytes_too(held: Harness, store: HeldBack) -> None:
+    juliet = await held.client(JULIET)
+    romeo = await held.client(f"{ROMEO}/orchard")
+    large = f"<subject>{'x' * 250_000}</subject>"
+    for _ in range(2):  # what has gone does not count any more
+        store.hold("owed.done")
+        romeo.send_nowait("<presence type='unavailable'/><presence/>")
+        await held.pass_by()
+        juliet.send_nowait("".join(say(number, more=SECRET + large) for number in range(7)))
+        await held.pass_by()
+        assert bodies(romeo) == ["5", "6"]
+        store.let_go()
+        await held.settle()
+        assert bodies(romeo) == texts(0, 5)
+
+
 async def test_a_message_for_one_device_goes_to_that_device_when_its_turn_comes(
     held: Harness, store: HeldBack
 ) -> None:

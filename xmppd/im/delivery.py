@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +23,7 @@ from xmppd.clock import Clock, Timer, stamp
 from xmppd.im.archiver import Archiver
 from xmppd.im.cursors import Cursors
 from xmppd.im.mailbox import Mailbox
+from xmppd.im.passing import Passing
 from xmppd.im.stanza_ids import StanzaIds
 from xmppd.jid import Jid
 from xmppd.routing.router import Router
@@ -50,7 +50,6 @@ _PAGE: Final = 25
 _CHUNK: Final = (
     65_536  # bytes given to a client before it has to read: many large messages would overflow its buffer
 )
-_MOST_PASSING: Final = 200  # messages of one account that stand in line in memory; what comes then goes first
 _PATIENCE: Final = 10.0  # seconds for which others of the account wait until a client has read a chunk
 _RETRY: Final = 30.0  # seconds after which a storage that failed is asked again
 _CLOSE: Final = b"</message>"
@@ -78,9 +77,7 @@ class _Line:
     live: dict[int, str | None] = field(
         default_factory=dict
     )  # rows that came meanwhile: to which resource, or to all
-    passing: deque[tuple[int, Message, Session | None]] = field(
-        default_factory=deque
-    )  # behind which row; to whom
+    passing: Passing = field(default_factory=Passing)
 
 
 class Delivery:
@@ -217,8 +214,7 @@ class Delivery:
     def pass_by(self, message: Message, account: Account, resources: Sequence[Resource]) -> None:
         """Give ``message``, which is not stored, to ``resources``, behind what stands in line for them (I5)."""
         line = self._lines.get(account.id)
-        if line is not None and len(line.passing) < _MOST_PASSING:
-            line.passing.append((line.newest, message, None))
+        if line is not None and line.passing.add(line.newest, message, None):
             return
         self._deliver(message, account, resources)
 
@@ -255,10 +251,7 @@ class Delivery:
             box.newest = max(box.newest, message.place.id)
         else:
             line = self._lines.get(account.id)
-            if line is None or len(line.passing) >= _MOST_PASSING:
-                return False
-            line.passing.append((line.newest, message, session))
-            return True
+            return line is not None and line.passing.add(line.newest, message, session)
         name = _resource(message)
         here = [session] if name is not None and session.jid.resource == name else _takers(account)
         self._bring(message, account, here or [session])
@@ -381,7 +374,7 @@ class Delivery:
             else:
                 box.lose_count()
             box.open = _taker(account, line.gone) is not None
-            for _, message, session in line.passing:
+            for message, session in line.passing.rest():
                 self._pass(message, account, session)
 
     def _try_again(self, jid: Jid) -> None:
@@ -394,8 +387,7 @@ class Delivery:
         """Deliver ``rows``, as fast as the taker reads; False if it does not take them any more."""
         unsure: list[int] = []  # what the taker, which does not acknowledge, may not have
         for row in rows:
-            while line.passing and line.passing[0][0] < row.id:
-                _, message, session = line.passing.popleft()
+            for message, session in line.passing.before(row.id):
                 self._pass(message, account, session)
             if not box.is_done(row.id):
                 came = row.id in line.live
