@@ -58,7 +58,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class Retraction(NamedTuple):
     """In the archive of ``owner`` the message that ``author`` (bare) called ``id`` is taken back, by the message in
-    ``row`` that is called ``by``; it was exchanged with ``peer``.
+    ``row`` that is called ``by``; it was exchanged with ``peer``. ``followed``: what was named is a correction of it.
     """
 
     owner: int
@@ -67,6 +67,7 @@ class Retraction(NamedTuple):
     author: Jid
     id: str
     by: str
+    followed: bool = False
 
 
 class Retractions:
@@ -107,7 +108,7 @@ class Retractions:
         owner = waiting[0].owner
         while waiting:
             try:
-                await self._retract(waiting[0])
+                corrected = await self._retract(waiting[0])
             except StorageUnavailable as err:
                 log.error(
                     "%d messages that were taken back stay in the archive for now: %s", len(waiting), err
@@ -117,11 +118,15 @@ class Retractions:
             except BaseException:
                 del self._waiting[owner]
                 raise
-            waiting.popleft()
+            done = waiting.popleft()
+            if corrected and not done.followed:
+                waiting.appendleft(done._replace(id=corrected, followed=True))
         del self._waiting[owner]
 
-    async def _retract(self, retraction: Retraction) -> None:
-        """Look for the original, newest first, and replace what belongs to it."""
+    async def _retract(self, retraction: Retraction) -> str | None:
+        """Look for the original, newest first, and replace what belongs to it. If it is a correction itself: the id of
+        what it corrects.
+        """
         archive, owner = self._archive, retraction.owner
         needle = retraction.id.encode() if _PLAIN(retraction.id) else b""
         query = Query(before=retraction.row, peer=peer_key(retraction.peer))
@@ -135,7 +140,7 @@ class Retractions:
                     continue  # XEP-0424#rules: only who wrote a message takes it back
                 if row.kind & Kind.TOMBSTONE:
                     if envelope.id == retraction.id:
-                        return  # this is done already; an older one of that name is another message
+                        return None  # this is done already; an older one of that name is another message
                     continue
                 message = from_bytes(row.stanza)
                 original = _is_called(message, retraction.id)
@@ -143,7 +148,10 @@ class Retractions:
                     await archive.replace(owner, row.id, _tombstone(envelope, retraction), Kind.TOMBSTONE)
                     await self._chat_lists.taken_back(owner, row)
                     if original:
-                        return
+                        return next(
+                            (replaced.get("id") for replaced in message.each("replace", CORRECTION)), None
+                        )
+        return None
 
 
 def _retracted(message: Message) -> str | None:

@@ -122,6 +122,23 @@ async def test_corrections_hold_the_same_secret(juliet: Client, romeo: Client) -
     assert await history(juliet, romeo) == ["†", "†", "oth", "/me"]
 
 
+async def test_who_takes_a_correction_back_means_the_message(juliet: Client, romeo: Client) -> None:
+    replaces = "<replace xmlns='urn:xmpp:message-correct:0' id='1'/>"
+    await romeo.send(say("0", "zero"))
+    await romeo.send(say("1", "secert"))
+    await romeo.send(say("2", "secret", more=replaces))
+    await romeo.send(say("3", "SECRET", more=replaces))
+    await romeo.send(take_back("2"))
+    assert await history(juliet, romeo) == ["zer", "†", "†", "†", "/me"]
+
+
+async def test_corrections_of_each_other_are_taken_back(juliet: Client, romeo: Client) -> None:
+    for id, other in (("1", "2"), ("2", "1")):
+        await romeo.send(say(id, "x", more=f"<replace xmlns='urn:xmpp:message-correct:0' id='{other}'/>"))
+    await romeo.send(take_back("1"))
+    assert await history(juliet, romeo) == ["†", "†", "/me"]
+
+
 async def test_the_newest_of_that_name_is_meant(juliet: Client, romeo: Client) -> None:
     for body in ("one", "two"):
         await romeo.send(say("1", body))

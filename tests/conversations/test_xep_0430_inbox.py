@@ -174,6 +174,18 @@ async def test_what_is_no_message_is_not_unread_reads_nothing_and_moves_nothing(
         assert listing.texts == ["two", "one"]
 
 
+@pytest.mark.parametrize("kind", ["receipt", "marker"])
+async def test_a_text_is_news_whatever_comes_with_it(kind: str) -> None:
+    async with Harness(DOMAIN) as server:
+        juliet, romeo = await people(server, "juliet", "romeo")
+        await say(romeo, "juliet", "one", NO_NEWS[kind])
+        assert (await inbox(juliet)).lines == [("romeo", 1)]
+        await say(romeo, "juliet", "two")
+        await say(juliet, "romeo", "three", NO_NEWS[kind])
+        assert (await inbox(juliet)).lines == [("romeo", 0)]
+        assert (await inbox(romeo)).lines == [("juliet", 1)]
+
+
 async def test_a_line_has_the_id_of_all_that_happened_last_in_its_conversation() -> None:
     async with Harness(DOMAIN) as server:
         juliet, romeo = await people(server, "juliet", "romeo")

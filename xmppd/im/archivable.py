@@ -45,6 +45,8 @@ _ABOUT_EARLIER: Final[Mapping[str, frozenset[str]]] = {
     "urn:xmpp:chat-markers:0": frozenset({"received", "displayed", "acknowledged"}),  # XEP-0333
     "urn:xmpp:fasten:0": frozenset({"apply-to"}),  # XEP-0422: earlier retractions and reactions
 }
+# Of these, what may also come with a text that is a message by itself.
+_NOTICES: Final = frozenset({"urn:xmpp:receipts", "urn:xmpp:chat-markers:0"})
 _INVITATION: Final = "jabber:x:conference"  # XEP-0249: accepted on one device, and known to all
 # Worth nothing later, and nothing by themselves; or an answer of the server to a client, which is no message.
 _FLEETING: Final = frozenset({ns.CHAT_STATES, ns.STANZA_ID, ns.CARBONS, "urn:xmpp:mam:2", "urn:xmpp:inbox:1"})
@@ -85,7 +87,7 @@ def storing(message: Message) -> Storing:
 
 def counts_as_unread(message: Message) -> bool:
     """Whether ``message``, which is part of a history, is something new to read for who gets it: it has a text, or an
-    encrypted one, and is not about an earlier message.
+    encrypted one, that says nothing else about an earlier message.
     """
     text = False
     for child in message.children:
@@ -96,7 +98,7 @@ def counts_as_unread(message: Message) -> bool:
             if child.name == "body":
                 text = True
         elif space in _ABOUT_EARLIER:
-            if child.name in _ABOUT_EARLIER[space]:
+            if child.name in _ABOUT_EARLIER[space] and space not in _NOTICES:
                 return False
         elif not text and space in _ENCRYPTED and _has_content(child):
             text = True
