@@ -593,6 +593,9 @@ async def test_rows_that_were_erased_meanwhile_are_left_out_and_the_count_is_rig
         await again.send(a(len(bodies)))
         assert again.error is None
         assert len(juliet.session.sm or ()) == 0
+        mailbox = juliet.session.account.mailbox
+        assert mailbox is not None
+        assert mailbox.cursor().upto >= rows[-1], "nobody waits for what is not there any more"
 
 
 async def test_what_comes_while_rows_are_read_is_behind_them() -> None:

@@ -210,6 +210,7 @@ class Resumption:
         missing = set(wanted).difference(contents)
         while missing and (entry := sm.next()) is not None and entry[1] in missing and entry[0] is None:
             sm.skip()
+            session.settle((entry[1],))  # or all that comes behind it would count as owed for good
         self._write_again(session, link, contents)
 
     def _dated(self, data: bytes, at: float, domain: str) -> bytes:
