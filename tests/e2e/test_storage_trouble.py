@@ -22,6 +22,7 @@ from tests.support.durability.outgoing import ASK, ENABLE, NS
 from tests.support.postgres import Postgres
 from tests.support.process import DOMAIN, ITERATIONS, PASSWORD, ServerProcess
 from tests.support.wire import Wire, Wires
+from xmppd import ns
 from xmppd.auth.scram import make_credentials
 from xmppd.jid import Jid
 from xmppd.storage.archive import Query
@@ -217,14 +218,25 @@ async def stored(trouble: Trouble, folder: Path, name: str) -> Counter[str]:
     return Counter(found[1].decode() for row in rows if (found := _ID.search(row.stanza)))
 
 
-@pytest.mark.slow
-async def test_what_is_acknowledged_is_stored_whatever_fails(trouble: Trouble, tmp_path: Path) -> None:
-    server = ServerProcess(tmp_path / "server", toml=trouble.toml)
+async def prepare(trouble: Trouble, folder: Path) -> ServerProcess:
+    """A server on that storage, with its accounts."""
+    server = ServerProcess(folder / "server", toml=trouble.toml)
+    server.expected += [
+        r"error xmppd\.im \d+ messages were not stored: ",
+        r"error xmppd\.im storage: ",
+        r"error xmppd\.im .* (saved|written)( yet)?: ",
+        r"error xmppd\.c2s negotiation with [0-9.]+ failed: cannot ",
+    ]
     stores = await open_stores(trouble.url, server.folder)
     keys = make_credentials(PASSWORD, ITERATIONS)
     await stores.accounts.create([(Jid.parse(f"{name}@{DOMAIN}"), keys) for name in NAMES], now=0)
     await stores.close()
-    server.expected += ["storage", "not stored", "not saved", "cannot be written"]
+    return server
+
+
+@pytest.mark.slow
+async def test_what_is_acknowledged_is_stored_whatever_fails(trouble: Trouble, tmp_path: Path) -> None:
+    server = await prepare(trouble, tmp_path)
     with server.running():
         async with Wires(server) as wires:
             juliet = await wires.login("juliet")
@@ -260,3 +272,21 @@ async def test_what_is_acknowledged_is_stored_whatever_fails(trouble: Trouble, t
         assert max(found.values()) == 1
         if trouble.refuses:
             assert not refused.keys() & found.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trouble", [Away], indirect=True)
+async def test_a_client_that_logs_in_while_the_storage_goes_away(trouble: Trouble, tmp_path: Path) -> None:
+    """It is told to try again, and the log does not show a bug."""
+    server = await prepare(trouble, tmp_path)
+    with server.running():
+        async with Wires(server) as wires:
+            juliet = await wires.stranger()
+            await juliet.authenticate("juliet")
+            await juliet.open()
+            await trouble.begin(server)
+            await juliet.send(f"<iq type='set' id='b'><bind xmlns='{ns.BIND}'/></iq>")
+            assert await juliet.error() == "internal-server-error"
+            await server.logged("negotiation .* cannot be reached")
+            await trouble.end(server)
+            await wires.login("juliet")

@@ -26,6 +26,7 @@ from xmppd.sessions.offers import StreamInfo
 from xmppd.sessions.resumption import NotResumable
 from xmppd.sessions.session import Link, Session
 from xmppd.stanza import error_element
+from xmppd.storage.interfaces import StorageUnavailable
 from xmppd.stream.bound import BoundStream
 from xmppd.stream.negotiation import Negotiation
 from xmppd.stream.requests import (
@@ -156,6 +157,9 @@ class Login:
             self.fail(err)
         except ConnectionError:
             self._transport.abort()
+        except StorageUnavailable as err:
+            log.error("negotiation with %s failed: %s", self._transport.address, err)
+            self.fail(StreamError("internal-server-error", "the storage does not answer; try again"))
         except Exception:
             log.exception("negotiation with %s failed", self._transport.address)
             self.fail(StreamError("internal-server-error"))

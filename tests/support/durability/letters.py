@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
 
-_LOGGED: Final = re.compile(r"(\S+) ((?:warning|error|critical) (?!xmppd.im storage: ).*)")
+_LOGGED: Final = re.compile(
+    r"(\S+) ((?:warning|error|critical) (?!xmppd.im (?:storage:|a stanza failed) ).*)"
+)
 _PIECES: Final = ("tea", "at noon", "naïve", "<3", "Q&A", "🙂", "'quoted'", "line\nbreak", "漢字")
 
 

@@ -25,11 +25,12 @@ _QUIET_SECONDS: Final = 40.0
 _LOOK: Final = 0.1  # seconds
 # What a server may say about a database that is taken away from it.
 _EXPECTED: Final = (
-    r"messages were not stored: ",
-    r"cursors? (is|are) not saved yet",
-    r"what is kept for .* waits",
-    r"a stream cannot be resumed",
-    r"storage",
+    r"error xmppd\.im \d+ messages were not stored: ",
+    r"error xmppd\.im storage: ",
+    r"error xmppd\.im .* (saved|written)( yet)?: ",
+    r"error xmppd\.im what is kept for \S+ waits: ",
+    r"error xmppd\.sessions a stream cannot be resumed: ",
+    r"error xmppd\.c2s negotiation with [0-9.]+ failed: cannot ",
 )
 
 
