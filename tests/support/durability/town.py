@@ -21,6 +21,7 @@ from xmppd.jid import Jid
 from xmppd.storage.open import open_stores
 
 _LIMITS: Final = {"offline_messages": 0, "login_failures_per_account": 0, "login_failures_per_address": 0}
+_SAVED_SECONDS: Final = 16.0  # cursors are written behind by less
 _QUIET_SECONDS: Final = 40.0
 _LOOK: Final = 0.1  # seconds
 # What a server may say about a database that is taken away from it.
@@ -137,6 +138,11 @@ class Town:
             self.post.happened("the server is killed")
             await asyncio.to_thread(self.server.kill)
         await self._start_again()
+
+    async def kill_late(self) -> None:
+        """The same after so long that the server has saved what each account has got: that was not too much."""
+        await asyncio.sleep(_SAVED_SECONDS)
+        await self.kill()
 
     async def _start_again(self) -> None:
         await asyncio.sleep(self._rng.choice((0.0, self._rng.uniform(0.0, 0.5))))

@@ -14,7 +14,8 @@ Trouble = Callable[[], Awaitable[None]]
 
 def plan(town: Town, rng: Random, *, kills: int, restarts: int) -> list[Trouble]:
     """So many ``kills`` of the server, ``restarts`` of the database and about as many lost answers, shuffled."""
-    troubles: list[Trouble] = [town.kill_in_commit if number % 2 else town.kill for number in range(kills)]
+    ways = (town.kill, town.kill_in_commit, town.kill_in_commit, town.kill_late)
+    troubles: list[Trouble] = [ways[number % 4] for number in range(kills)]
     engine = town.engine
     if isinstance(engine, Postgresql):
         troubles += [engine.kill if number % 2 else engine.restart for number in range(restarts)]
