@@ -307,3 +307,44 @@ async def test_what_was_sent_to_one_device_alone_goes_to_another_if_it_was_not_a
     home.expect(f"<presence type='unavailable' from='{ROMEO}/orchard' to='{ROMEO}'/>")
     home.expect(kept(1, to=f"{ROMEO}/orchard"))
     home.expect_nothing()
+
+
+async def resumable(held: Harness, resource: str) -> Client:
+    """A device of Romeo's whose session outlives its connection."""
+    client = await held.client(f"{ROMEO}/{resource}")
+    await client.enable()
+    return client
+
+
+async def test_who_reads_now_gets_what_is_left_not_who_sleeps(held: Harness, store: HeldBack) -> None:
+    """Of a phone that began anew each time it lost the network several sessions sleep."""
+    juliet = await held.client(JULIET)
+    first, second = [await resumable(held, name) for name in ("first", "second")]
+    await first.send("<presence/>")
+    await second.send("<presence/>")
+    await juliet.send(say(1, to=f"{ROMEO}/first"))
+    home = await online(held, "home")
+    first.cut()
+    await held.advance(300.0)
+    second.cut()
+    await held.advance(301.0)
+    assert first.session.over
+    assert not second.session.over
+    assert bodies(home) == ["1"]
+
+
+async def test_who_comes_takes_over_from_who_fell_asleep(held: Harness, store: HeldBack) -> None:
+    juliet = await held.client(JULIET)
+    await juliet.send("".join(say(number) for number in range(40)))
+    sleeper = await resumable(held, "sleeper")
+    store.hold("owed")
+    sleeper.send_nowait("<presence/>")
+    await held.pass_by()
+    sleeper.cut()
+    home = await held.client(f"{ROMEO}/home")
+    home.send_nowait("<presence/>")
+    await held.pass_by()
+    store.let_go()
+    await held.settle()
+    assert not sleeper.session.over
+    assert bodies(home) == texts(0, 40)

@@ -29,6 +29,7 @@ from xmppd.jid import Jid
 from xmppd.routing.router import Router
 from xmppd.sessions.account import Account, Resource
 from xmppd.sessions.accounts import Accounts
+from xmppd.sessions.asleep import Asleep
 from xmppd.sessions.directory import Directory
 from xmppd.sessions.facts import (
     BecameAvailable,
@@ -342,7 +343,7 @@ class Delivery:
                     if line.back:
                         break
                     account = self._current(account)
-                    if not _can_take(line.taker):
+                    if not _can_take(line.taker) or _sleeps(line.taker):
                         taker = _taker(account, line.gone)
                         if taker is None:
                             await self._give_named(line, account)
@@ -515,8 +516,13 @@ def _takers(account: Account) -> list[Session]:
 
 
 def _taker(account: Account, gone: frozenset[Session] | set[Session] = frozenset()) -> Session | None:
-    """One of these that is not among ``gone``."""
-    return next((each for each in _takers(account) if each not in gone), None)
+    """One of these that is not among ``gone``; one that sleeps (XEP-0198) only where nobody else is there."""
+    left = [each for each in _takers(account) if each not in gone]
+    return next((each for each in left if not _sleeps(each)), left[0] if left else None)
+
+
+def _sleeps(session: Session) -> bool:
+    return isinstance(session.link, Asleep)
 
 
 def _chunks(rows: Sequence[Row]) -> Iterator[list[Row]]:
