@@ -84,7 +84,8 @@ def test_a_server_on_the_copy_has_the_same_history(site: Path, source: str, targ
     )
     assert lines[-2:] == [
         f"the server uses the copy when this stands in {site}/xmppd.toml under [storage]:",
-        f'url = "{names[1]}"',
+        f'url = "{names[1]}"'
+        + ("  # with the password and options that you gave" if target == "postgres" else ""),
     ]
 
     move(site, urls[1])

@@ -53,8 +53,9 @@ def copy_storage(config: Config, target: str, base: Path, *, quiet: bool) -> dic
     }
 
 
-def copied_text(done: dict[str, Any], file: Path | None) -> str:
+def copied_text(done: dict[str, Any], target: str, file: Path | None) -> str:
     """What ``copy_storage`` did, for people, and what is left to do; ``file``: the configuration of the server."""
+    kept_back = is_postgres(target) and target != done["to"]
     tables = [("table", "rows", "checksum")]
     tables += [(each["table"], f"{each['rows']:,}", each["checksum"]) for each in done["tables"]]
     names, numbers = (max(len(row[column]) for row in tables) for column in (0, 1))
@@ -65,7 +66,8 @@ def copied_text(done: dict[str, Any], file: Path | None) -> str:
             f"copied {done['rows']:,} rows from {done['from']} to {done['to']} in {done['seconds']} seconds;"
             " both hold the same",
             f"the server uses the copy when this stands {where} under [storage]:",
-            f'url = "{done["to"]}"',
+            f'url = "{done["to"]}"'
+            + ("  # with the password and options that you gave" if kept_back else ""),
         ]
     )
 

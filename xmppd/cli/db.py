@@ -90,7 +90,7 @@ def copy(
     """
     run = Run.of(context, config, json).located()
     done = copy_storage(run.config(), target, run.base, quiet=run.json)
-    run.answer(done, copied_text(done, run.file))
+    run.answer(done, copied_text(done, target, run.file))
 
 
 def train(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:
