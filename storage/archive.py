@@ -153,8 +153,8 @@ class ArchiveStore(Protocol):
 
     @abstractmethod
     async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int, int]]:
-        """``(id, peer, kind)`` of the first ``limit`` rows above ``after`` that are part of the history, in ascending order;
-        cheap: no stanza is read.
+        """``(id, peer, kind)`` of the first ``limit`` rows above ``after`` that are part of the history, in ascending
+        order; cheap: no stanza is read.
         """
 
     @abstractmethod

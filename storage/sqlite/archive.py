@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from xmppd.storage.archive import (
@@ -35,17 +36,26 @@ FROM json_each(?)
 
 _INSERT: Final = "INSERT INTO archive (owner, id, peer, kind, origin, stanza) VALUES (?, ?, ?, ?, ?, ?)"
 
-# The owners are stepped through by the key: there is no index over the ids of all.
-_EXPIRE: Final = """
-WITH RECURSIVE owners (owner) AS (
-    SELECT min(owner) FROM archive
+# The owners are stepped through by the key, since there is no index over the ids of all; a few of them at a time, since
+# everybody's messages wait meanwhile.
+_OWNERS: Final = 1_000
+_STEP: Final = """
+WITH RECURSIVE owners (owner, number) AS (
+    SELECT min(owner), 1 FROM archive WHERE owner > ?1
     UNION ALL
-    SELECT (SELECT min(owner) FROM archive WHERE archive.owner > owners.owner) FROM owners WHERE owner IS NOT NULL
+    SELECT (SELECT min(owner) FROM archive WHERE archive.owner > owners.owner), number + 1
+    FROM owners WHERE owner IS NOT NULL AND number < ?2
 )
+"""
+_LAST: Final = _STEP + "SELECT owner FROM owners WHERE number = ?2"
+_EXPIRE: Final = (
+    _STEP
+    + """
 DELETE FROM archive WHERE rowid IN (
-    SELECT archive.rowid FROM owners CROSS JOIN archive ON archive.owner = owners.owner AND archive.id < ? LIMIT ?
+    SELECT archive.rowid FROM owners CROSS JOIN archive ON archive.owner = owners.owner AND archive.id < ?3 LIMIT ?4
 ) RETURNING owner, id
 """
+)
 
 _ERASE: Final = """
 DELETE FROM archive WHERE rowid IN (SELECT rowid FROM archive WHERE owner = ? AND id < ? ORDER BY id LIMIT ?)
@@ -88,6 +98,9 @@ class SqliteArchive(ArchiveStore):
         self._packing = packing
         self._dictionaries = dictionaries
         self._clock = clock
+        self._expired = (
+            0  # the owner up to whom ``expire`` has come; it goes on behind, and begins again at the end
+        )
 
     async def append(self, messages: Sequence[NewMessage]) -> list[Placed]:
         pack = self._packing.pack
@@ -180,29 +193,23 @@ class SqliteArchive(ArchiveStore):
         return await self._database.write(work)
 
     async def erase(self, owner: int, *, before: int, limit: int = 10_000) -> int:
-        return await self._delete(_ERASE, (owner, before, limit))
+        return await self._database.write(
+            lambda connection: len(_delete(connection, _ERASE, owner, before, limit))
+        )
 
     async def expire(self, *, before: int, limit: int = 10_000) -> int:
-        return await self._delete(_EXPIRE, (before, limit))
+        whole = self._expired == 0
+        while True:
+            gone, self._expired = await self._database.write(partial(_expire, self._expired, before, limit))
+            if gone or (whole and not self._expired):
+                return gone
+            whole = whole or not self._expired
 
     async def forget(self, *, before: int, limit: int = 10_000) -> int:
         nothing = self._packing.pack(b"")
 
         def work(connection: sqlite3.Connection) -> int:
             return connection.execute(_FORGET, (nothing, before, limit)).rowcount
-
-        return await self._database.write(work)
-
-    async def _delete(self, sql: str, parameters: tuple[int, ...]) -> int:
-        """Delete, and keep the newest id of owners whose last row went (I4)."""
-
-        def work(connection: sqlite3.Connection) -> int:
-            gone = connection.execute(sql, parameters).fetchall()
-            newest: dict[int, int] = {}
-            for owner, id in gone:
-                newest[owner] = max(id, newest.get(owner, 0))
-            connection.executemany(_RAISE_FLOOR, newest.items())
-            return len(gone)
 
         return await self._database.write(work)
 
@@ -214,6 +221,27 @@ class SqliteArchive(ArchiveStore):
         except UnknownDictionary:  # one was trained since
             self._packing.add(await self._dictionaries.load())
             return unpacked(rows, self._packing, most_bytes)
+
+
+def _expire(after: int, before: int, limit: int, connection: sqlite3.Connection) -> tuple[int, int]:
+    """Remove at most ``limit`` rows below ``before`` of the owners next ``after``: how many, and up to which owner
+    there are none any more (0: of all who follow).
+    """
+    gone = _delete(connection, _EXPIRE, after, _OWNERS, before, limit)
+    if gone:
+        return len(gone), max(gone) - 1
+    last = connection.execute(_LAST, (after, _OWNERS)).fetchone()
+    return 0, (last[0] or 0) if last else 0
+
+
+def _delete(connection: sqlite3.Connection, sql: str, *parameters: int) -> list[int]:
+    """Delete, and keep the newest id of owners whose last row went (I4); the owner of each row that is gone."""
+    gone = connection.execute(sql, parameters).fetchall()
+    newest: dict[int, int] = {}
+    for owner, id in gone:
+        newest[owner] = max(id, newest.get(owner, 0))
+    connection.executemany(_RAISE_FLOOR, newest.items())
+    return [owner for owner, _ in gone]
 
 
 def _packed_bytes(record: tuple[int, int, int, bytes]) -> int:

@@ -7,10 +7,13 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.storage.parts import add_account
 from xmppd.storage.archive import Kind, NewMessage, NewRow, Place, Placed, Query
 from xmppd.storage.migrations import migrations
 from xmppd.storage.open import open_stores
+from xmppd.storage.sqlite import archive
 from xmppd.storage.sqlite.schema import migrate
 
 
@@ -44,6 +47,30 @@ async def test_expiry_a_few_rows_at_a_time(tmp_path: Path) -> None:
     assert await stores.archive.expire(before=before + 1) == 3
     assert await stores.archive.expire(before=before + 1) == 0
     assert await stores.archive.newest(owners) == dict.fromkeys(owners[1:], 3_000_000)
+    await stores.close()
+
+
+async def test_expiry_looks_at_a_few_owners_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has nothing that is old is passed by; who gets something old behind its back is found the next time."""
+    monkeypatch.setattr(archive, "_OWNERS", 2)
+    now = 1.0
+    stores = await open_stores("sqlite::memory:", tmp_path, clock=lambda: now)
+    owners = [await add_account(stores, f"user{number}@capulet.example") for number in range(7)]
+    for owner in (owners[1], owners[5], owners[5], owners[6]):
+        await stores.archive.append([NewMessage(b"old", [NewRow(owner, 4)])])
+    now = 9.0
+    for owner in owners:
+        await stores.archive.append([NewMessage(b"new", [NewRow(owner, 4)])])
+    before = 5_000_000
+    assert [await stores.archive.expire(before=before, limit=1) for _ in range(5)] == [1, 1, 1, 1, 0]
+    now = 10.0
+    await stores.archive.append([NewMessage(b"newer", [NewRow(owners[0], 4)])])
+    before = 9_500_000
+    assert [await stores.archive.expire(before=before, limit=3) for _ in range(4)] == [2, 2, 2, 1]
+    assert await stores.archive.expire(before=before, limit=3) == 0
+    assert [row.stanza for row in await stores.archive.read(owners[0], Query(), limit=9)] == [b"newer"]
     await stores.close()
 
 
