@@ -122,6 +122,27 @@ async def test_a_device_that_does_not_read_holds_up_the_others_for_a_moment_only
     assert await held.waiting(ROMEO) == 0
 
 
+async def test_it_may_take_its_time_while_the_other_device_sleeps(held: Harness, store: HeldBack) -> None:
+    juliet = await held.client(JULIET)
+    await juliet.send("".join(say(number) for number in range(20)))
+    slow, phone = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "phone")]
+    await phone.enable()
+    slow.stop_reading()
+    slow.send_nowait("<presence/>")
+    await held.pass_by()
+    phone.send_nowait("<presence/>")
+    await held.pass_by()
+    phone.cut()
+    for _ in range(3):
+        held.clock.advance(10.0)
+        await held.pass_by()
+    assert bodies(slow) == texts(0, 20)
+    slow.read_on()
+    await held.settle()
+    assert bodies(slow) == []
+    assert await held.waiting(ROMEO) == 0
+
+
 @pytest.mark.parametrize("last", [presence(-1), "<presence type='unavailable'/>"])
 async def test_when_the_first_device_wants_no_more_the_second_takes_over(
     held: Harness, store: HeldBack, last: str

@@ -426,7 +426,7 @@ class Delivery:
 
     async def _has_read(self, line: _Line, account: Account) -> bool:
         """Wait until the taker has read what it was given. False: its connection is lost, or there is another client
-        that waits for too long, which is the taker then.
+        that is awake and waits for too long, which is the taker then.
         """
         reading = self._tasks.start(f"{line.taker.jid} reads", line.taker.link.drained())
         timer: Timer
@@ -434,7 +434,7 @@ class Delivery:
         def look() -> None:
             nonlocal timer
             other = _taker(self._current(account), {line.taker, *line.gone})
-            if other is None:
+            if other is None or _sleeps(other):
                 timer = self._clock.call_later(_PATIENCE, look)
             else:
                 line.taker = other
