@@ -47,15 +47,9 @@ WITH RECURSIVE owners (owner, number) AS (
     FROM owners WHERE owner IS NOT NULL AND number < ?2
 )
 """
-_LAST: Final = _STEP + "SELECT owner FROM owners WHERE number = ?2"
-_EXPIRE: Final = (
-    _STEP
-    + """
-DELETE FROM archive WHERE rowid IN (
-    SELECT archive.rowid FROM owners CROSS JOIN archive ON archive.owner = owners.owner AND archive.id < ?3 LIMIT ?4
-) RETURNING owner, id
-"""
-)
+_LAST: Final = _STEP + "SELECT owner FROM owners WHERE number = ?2"  # noqa: S608 - made of constants
+_TOO_OLD: Final = "SELECT archive.rowid FROM owners CROSS JOIN archive USING (owner) WHERE id < ?3 LIMIT ?4"
+_EXPIRE: Final = f"{_STEP} DELETE FROM archive WHERE rowid IN ({_TOO_OLD}) RETURNING owner, id"  # noqa: S608 - as above
 
 _ERASE: Final = """
 DELETE FROM archive WHERE rowid IN (SELECT rowid FROM archive WHERE owner = ? AND id < ? ORDER BY id LIMIT ?)
