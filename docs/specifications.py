@@ -104,7 +104,7 @@ _DOAP: Final = """\
          xmlns:xmpp='https://linkmauve.fr/ns/xmpp-doap#'>
   <Project xml:lang='en'>
     <name>xmppd</name>
-    <shortdesc xml:lang='en'>An XMPP chat server: one process on SQLite to start, many nodes when it grows</shortdesc>
+    <shortdesc xml:lang='en'>An XMPP chat server: one process, on SQLite or PostgreSQL</shortdesc>
     <license rdf:resource='https://www.apache.org/licenses/LICENSE-2.0'/>
     <language>en</language>
     <programming-language>Python</programming-language>
