@@ -216,6 +216,28 @@ async def test_only_the_first_messages_of_a_session_are_looked_at(server: Harnes
     assert bodies(romeo) == ["1", "2", "3", "4", "5", "6"]
 
 
+async def test_later_only_what_trouble_with_the_storage_met_is_looked_for(
+    server: Harness, store: HeldBack
+) -> None:
+    """A client that was told to try again does so on the same session; to look for all that comes would slow down a
+    storage that is in trouble.
+    """
+    juliet, romeo = await server.client(JULIET), await online(server, "garden")
+    await juliet.send(tell(1))
+    await server.advance(LATER)
+    await juliet.send(tell(2))
+    store.appended.clear()
+    store.fail("append.done")
+    await juliet.send(tell(3) + tell(4))
+    juliet.expect(refusal_of(3), refusal_of(4))
+    store.recover()
+    await juliet.send(tell(5) + tell(4) + tell(3))
+    assert checks(store) == [[False, False], [False, True, True]]
+    juliet.expect_nothing()
+    assert await rows(server, "juliet@capulet.lit", ROMEO) == [5, 5]
+    assert bodies(romeo) == ["1", "2", "3", "4", "5"]
+
+
 async def test_a_session_that_goes_on_with_stream_management_is_not_checked_again(
     server: Harness, store: HeldBack
 ) -> None:

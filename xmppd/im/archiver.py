@@ -26,8 +26,8 @@ _Item = tuple[NewMessage | None, Committed, Ticket]
 
 _NOWHERE: Final = Placed(())
 _BATCH_BYTES: Final = 1_048_576  # to compress that takes up to 15 ms, during which nobody else has a turn
-_DOUBTFUL: Final = 300.0  # seconds after trouble during which clients send again what the trouble met
-_BEFORE: Final = 120.0  # seconds before it of which the same is true
+_BEFORE: Final = 120.0  # seconds for which a batch may have been on its way before it failed
+_MOST_DOUBTFUL: Final = 10_000  # messages
 
 
 class Archiver:
@@ -49,10 +49,8 @@ class Archiver:
         self._working = False
         self._committing = False
         self._listening: list[asyncio.Future[None]] = []
-        self._doubt_since = 0
-        self._doubt_until = 0.0
+        self._doubtful: dict[int, int] = {}  # by origin, the oldest first: from which id on it may be there
         self.failures = 0
-        self._doubt()  # what the process before this one was doing is not known
 
     def add(self, message: NewMessage | None, committed: Committed) -> Ticket:
         """Store ``message`` and call ``committed`` with its places once they are durable, then settle the ticket with
@@ -75,18 +73,17 @@ class Archiver:
             self._tasks.start("archive", self._work())
         return ticket
 
-    def doubtful_since(self) -> int:
-        """After trouble with the storage, messages may be in the archive whose senders were told that they are not, or
-        nothing: from which id on those may be. 0: there was no trouble.
+    def doubtful_since(self, origin: int) -> int:
+        """Where it is not known whether a message with that ``origin`` was stored, since its batch failed: the id from
+        which on it may be in the archive. 0: it is no such message.
         """
-        if self._doubt_until and self._clock.monotonic() > self._doubt_until:
-            self._doubt_until = 0.0
-        return self._doubt_since if self._doubt_until else 0
+        return self._doubtful.get(origin, 0)
 
-    def _doubt(self) -> None:
-        if not self._doubt_until:
-            self._doubt_since = max(1, int((self._clock.now() - _BEFORE) * 1e6))
-        self._doubt_until = self._clock.monotonic() + _DOUBTFUL
+    def _doubt(self, origin: int) -> None:
+        doubtful = self._doubtful
+        doubtful.setdefault(origin, max(1, int((self._clock.now() - _BEFORE) * 1e6)))
+        if len(doubtful) > _MOST_DOUBTFUL:
+            del doubtful[next(iter(doubtful))]
 
     async def heard(self) -> None:
         """Wait until all that may be in the archive by now has been told of: what is being committed can be read there
@@ -133,9 +130,10 @@ class Archiver:
         try:
             places = iter(await self._store.append(messages) if messages else ())
         except StorageUnavailable as err:
-            self._doubt()
             for message, committed, _ in batch:
                 if message is not None:
+                    if message.origin:
+                        self._doubt(message.origin)
                     self._tell(committed, None)
             # What waits behind would, if it were stored, be in front of what is sent again now (I5).
             batch += self._waiting

@@ -48,7 +48,7 @@ _NO_HISTORY: Final = int(Kind.OWED | Kind.HIDDEN)
 _SENT: Final = int(Mark.SENT)
 _UNREAD: Final = int(Mark.UNREAD)
 _MARKER: Final = int(Kind.MARKER)
-_RESENDING: Final = 10.0  # seconds after the first message of a session
+_RESENDING: Final = 30.0  # seconds after the first message of a session
 _COUNT_AGAIN: Final = 60.0  # seconds after which those that wait are counted again, if they seem too many
 
 Keeps = Callable[[Account, Jid], bool]
@@ -190,24 +190,24 @@ class Messages:
         origin = check = 0
         if session is not None and (origin_id := _origin_id(message)) is not None:
             origin = origin_key(session.account.jid, to, message.type, origin_id)
-            check = self._earliest_try(session)
+            check = self._earliest_try(session, origin)
         return self._archiver.add(
             NewMessage(message.wire(), rows, origin, check),
             partial(self._stored, message, account, sender, session if check else None),
         )
 
-    def _earliest_try(self, session: Session) -> int:
+    def _earliest_try(self, session: Session, origin: int) -> int:
         """The id from which on there may be an earlier try of a message of ``session``; 0: this must be the first.
 
         A client that lost its connection sends again, in order, what it has no acknowledgement for, and then goes on:
         once it has sent something new, all is new. But a receipt may come in front of these, so that is believed only
-        some seconds after its first message. After trouble with the storage nothing of it is sure.
+        some seconds after its first message. What trouble with the storage met comes again on the same session.
         """
         if session.resends_until is None:
             session.resends_until = self._clock.monotonic() + _RESENDING
         if session.resends_until:
             return max(1, int((self._clock.now() - self._resend_seconds) * 1e6))
-        return self._archiver.doubtful_since()
+        return self._archiver.doubtful_since(origin)
 
     def _stored(
         self,
