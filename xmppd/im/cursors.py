@@ -33,7 +33,7 @@ class Cursors:
         self._seconds = days * _DAY
         self._limit = limit
         self._unsaved: dict[int, Mailbox] = {}
-        self._saving: dict[int, Mailbox] = {}
+        self._saving: dict[int, list[Mailbox]] = {}  # each as often as it is being saved
         self._timer: Timer | None = None
 
     def oldest(self) -> int:
@@ -54,7 +54,8 @@ class Cursors:
         return mailbox
 
     def _unsaved_one(self, owner: int) -> Mailbox | None:
-        return self._unsaved.get(owner) or self._saving.get(owner)
+        saving = self._saving.get(owner)
+        return saving[0] if saving else self._unsaved.get(owner)
 
     async def recount(self, mailbox: Mailbox) -> None:
         """Find out how many rows wait in ``mailbox``."""
@@ -114,7 +115,7 @@ class Cursors:
         for owner, mailbox in mailboxes.items():
             self._unsaved.pop(owner, None)
             mailbox.dirty = False
-        self._saving.update(mailboxes)
+            self._saving.setdefault(owner, []).append(mailbox)
         try:
             await self._store.save({owner: mailbox.cursor() for owner, mailbox in mailboxes.items()})
         except BaseException:
@@ -124,7 +125,9 @@ class Cursors:
             raise
         finally:
             for owner in mailboxes:
-                self._saving.pop(owner, None)
+                self._saving[owner].pop()
+                if not self._saving[owner]:
+                    del self._saving[owner]
 
     def close(self) -> None:
         """Wait for nothing more."""

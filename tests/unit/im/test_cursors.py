@@ -48,3 +48,40 @@ async def test_what_changes_while_others_are_saved_waits_for_the_next_time() -> 
         range(ACCOUNTS), 4
     )
     cursors.close()
+
+
+class Held(CursorStore):
+    """Whoever saves waits until the test lets him go on."""
+
+    def __init__(self) -> None:
+        self.waiting: list[asyncio.Future[None]] = []
+
+    async def load(self, owner: int, *, since: int, limit: int) -> Waiting:
+        return Waiting(Cursor(), 0, 0)
+
+    async def save(self, cursors: Mapping[int, Cursor]) -> None:
+        self.waiting.append(asyncio.get_running_loop().create_future())
+        await self.waiting[-1]
+
+
+async def test_who_loads_a_mailbox_that_is_being_saved_gets_that_one() -> None:
+    """What the storage has of it may be older than what its clients have. It is saved twice at once here."""
+    clock, tasks, store = ManualClock(), Tasks(), Held()
+    cursors = Cursors(store, clock, tasks, days=0, limit=10)
+    mailbox = await cursors.load(1)
+    mailbox.open = True
+    mailbox.take(1)
+    clock.advance(15.0)
+    await asyncio.sleep(0)
+    mailbox.take(2)
+    cursors.save_now(mailbox)
+    await asyncio.sleep(0)
+    first, second = store.waiting
+    first.set_result(None)
+    await asyncio.sleep(0.0)
+    await asyncio.sleep(0.0)
+    assert await cursors.load(1) is mailbox
+    second.set_result(None)
+    await asyncio.gather(*tasks.running)
+    assert await cursors.load(1) is not mailbox
+    cursors.close()
