@@ -50,7 +50,8 @@ class History:
     async def on_query(self, request: Request[Query], outbox: Outbox) -> Element:
         session, account, query = request.session, request.own, request.payload
         assert session is not None
-        await _read(session)  # who is gone is searched for no longer
+        if session.ending:
+            raise _unfinished()  # many pages may have been asked for
         page = await self._pages.find(account, query)
         await self._send(page.rows[::-1] if query.flipped else page.rows, session, query.id)
         await self._settle(account, page)
@@ -111,4 +112,8 @@ async def refuse(request: Request[Query | AskForm | AskMetadata], outbox: Outbox
 async def _read(session: Session) -> None:
     """Wait until the client has read what it was given."""
     if not await session.link.drained():
-        raise StanzaError("resource-constraint", "the connection was lost in between; ask again")
+        raise _unfinished()
+
+
+def _unfinished() -> StanzaError:
+    return StanzaError("resource-constraint", "the connection was lost in between; ask again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -141,6 +142,27 @@ async def test_a_connection_that_is_lost_over_a_page_settles_nothing(server: Har
     await juliet.close()
     phone = await server.client(f"{JULIET}/phone")
     assert await delivered(phone) == ["0", "1"]
+
+
+async def test_what_else_was_asked_for_is_not_looked_up_for_who_is_gone(
+    server: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await waiting(server, "0")
+    juliet = await server.client(f"{JULIET}/balcony")
+    juliet.stop_reading()
+    for _ in range(3):
+        juliet.send_nowait(f"<iq type='set' id='1'>{query()}</iq>")
+    await server.pass_by()
+    asked = []
+    read = type(server.stores.archive).read
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        asked.append(args)
+        return await read(*args, **options)
+
+    monkeypatch.setattr(type(server.stores.archive), "read", counted)
+    await juliet.close()
+    assert asked == []
 
 
 async def interrupted(server: Harness) -> Client:
