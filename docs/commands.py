@@ -58,9 +58,9 @@ def commands_page() -> Iterator[str]:
     yield "# Command line"
     yield ""
     yield "Every command works whether or not the server runs: it speaks to the server through `control.sock` in"
-    yield "`data_dir`, or opens the storage itself where none runs. So run it as the user who runs the server. Three need"
-    yield "the server to be stopped, and name its process where it is not: `db copy`, `db train-dictionary`, and `db migrate`"
-    yield "where there is something to do."
+    yield "`data_dir`, or opens the storage itself where none runs. So run it as the user who runs the server."
+    yield "Three need the server to be stopped, and name its process where it is not: `db copy`,"
+    yield "`db train-dictionary`, and `db migrate` where there is something to do."
     yield ""
     yield EPILOG.replace('{"error": {"kind", "message", ...}}', '`{"error": {"kind", "message", ...}}`')
     yield ""
