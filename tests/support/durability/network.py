@@ -51,6 +51,12 @@ class Network:
             self.post.happened(f"is cut off: {how}", self.post.ports.get(path.port, "somebody at login"))
             path.cut(how)
 
+    def lose(self, name: str) -> None:
+        """The phone ``name`` is out of reach; the server hears nothing of that."""
+        for path in list(self.open):
+            if self.post.ports.get(path.port) == name:
+                path.cut("moved")
+
     async def close(self) -> None:
         assert self._server is not None
         self._server.close()

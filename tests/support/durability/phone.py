@@ -60,6 +60,7 @@ class Phone:
         self._reads_history = reads_history
         self._sm = Outgoing()
         self._wire: Wire | None = None
+        self.away = False  # out of reach, until somebody says otherwise
         self._why = ""  # it was cut off the last time
         self._stream = 0
         self._sent = dict.fromkeys(peers, 0)
@@ -96,6 +97,8 @@ class Phone:
             except AssertionError as err:
                 self._post.problem(f"{self.name} at login: {err}")
             await asyncio.sleep(self._rng.uniform(0.0, 0.3))
+            while self.away:  # noqa: ASYNC110 - as if it looked for a network
+                await asyncio.sleep(0.1)
 
     def _missed(self, why: str) -> None:
         """Note it, but not again and again while nobody is there."""

@@ -140,9 +140,18 @@ class Town:
         await self._start_again()
 
     async def kill_late(self) -> None:
-        """The same after so long that the server has saved what each account has got: that was not too much."""
+        """The same after so long that the server has saved what each account has got. What it gave meanwhile to phones
+        that were out of reach is not among that.
+        """
+        away = self._rng.sample(self.phones, len(self.phones) // 4)
+        for phone in away:
+            phone.away = True
+            self.post.happened("is out of reach", phone.name)
+            self.network.lose(phone.name)
         await asyncio.sleep(_SAVED_SECONDS)
         await self.kill()
+        for phone in away:
+            phone.away = False
 
     async def _start_again(self) -> None:
         await asyncio.sleep(self._rng.choice((0.0, self._rng.uniform(0.0, 0.5))))
