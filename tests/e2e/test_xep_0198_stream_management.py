@@ -301,6 +301,25 @@ async def test_a_client_that_does_not_read_loses_only_its_connection(tmp_path: P
             assert await messages(again, count - 1) == list(range(count))
 
 
+async def test_what_the_old_connection_cannot_be_told_holds_up_nobody(tmp_path: Path) -> None:
+    """It is dead, nobody knows yet, and pages of the archive wait for it when the client comes on another network."""
+    limits = {"close_seconds": 60, "sm_queue_bytes": 64 * 1_048_576}
+    server = ServerProcess(tmp_path, accounts=["juliet", "romeo"], limits=limits)
+    with server.running():
+        async with Wires(server) as wires:
+            romeo = await wires.login("romeo")
+            for number in range(12):
+                await romeo.send(chat(number, f"juliet@{DOMAIN}", f"<subject>{'x' * 80_000}</subject>"))
+            await romeo.ping(seconds=20)
+            juliet, id = await enabled(wires, "juliet/balcony", receive_buffer=4_096)
+            juliet.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await juliet.send("<iq type='set' id='page'><query xmlns='urn:xmpp:mam:2'/></iq>" * 12)
+            await romeo.ping()
+            again, handled = await resumed(wires, "juliet", id, 1)
+            assert handled == 13
+            await again.ping(seconds=20)
+
+
 # Races, in rounds
 
 

@@ -184,6 +184,9 @@ class ClientConnection:
 
     def release(self, error: StreamError) -> None:
         self._close(wire.stream_error(error), _leave)
+        if self._transport.pending:
+            # Its client does not read, and has come on another network, say. Whoever waits for it is told at once.
+            self._transport.abort()
 
     def _break(self, error: StreamError) -> None:
         """The stream cannot go on. The session can on another one, unless its client does what it must not."""
