@@ -25,6 +25,7 @@ NS: Final = "urn:xmpp:csi:0"
 
 _CHAT: Final = frozenset({"chat", "normal", "groupchat"})
 _TRIFLES: Final = frozenset({ns.HINTS, ns.STANZA_ID, ns.DELAY})
+_MOST_BYTES: Final = 262_144  # that wait for one client
 _SELF: Final = "110"  # XEP-0045#enter-pres: the occupant's own presence, which a client waits for
 
 
@@ -41,30 +42,34 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Held(Gate):
-    """What waits for one inactive client, in the order in which it came."""
+    """What waits for one inactive client, in the order in which it came; ``bytes`` of it."""
 
-    __slots__ = ("_held", "_options", "_session")
+    __slots__ = ("_held", "_options", "_session", "bytes")
 
     def __init__(self, session: Session, options: Options) -> None:
         self._session = session
         self._options = options
-        self._held: dict[Hashable, Stanza] = {}
+        self._held: dict[Hashable, tuple[Stanza, int]] = {}  # and their sizes
+        self.bytes = 0
 
     def hold(self, stanza: Stanza) -> bool:
         about = self._about(stanza)
         if about is None:
             self.flush()
             return False
-        self._held.pop(about, None)  # what is newer takes its place behind the others
-        self._held[about] = stanza
-        if 0 < self._options.max_held < len(self._held):
+        _, former = self._held.pop(about, (None, 0))  # what is newer takes its place behind the others
+        size = len(stanza.wire())
+        self._held[about] = stanza, size
+        self.bytes += size - former
+        if 0 < self._options.max_held < len(self._held) or self.bytes > _MOST_BYTES:
             self.flush()
         return True
 
     def flush(self) -> None:
         """Send everything that waits."""
         held, self._held = self._held, {}
-        for stanza in held.values():
+        self.bytes = 0
+        for stanza, _ in held.values():
             self._session.send_now(stanza)
 
     def _about(self, stanza: Stanza) -> Hashable | None:

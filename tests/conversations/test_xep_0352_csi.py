@@ -9,7 +9,7 @@ import pytest
 from tests.support.harness import Client, Harness
 from tests.support.xml import parse
 from tests.support.xml import show as show_xml
-from xmppd.extensions.xep_0352_csi import NS
+from xmppd.extensions.xep_0352_csi import NS, Held
 from xmppd.jid import Jid
 from xmppd.sessions.offers import StreamInfo
 
@@ -190,6 +190,22 @@ async def test_no_more_waits_than_is_allowed() -> None:
         juliet.expect(*(presence(str(client.jid), "away") for client in clients[:3]))
         await show(clients[3], "away")
         juliet.expect_nothing()
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+async def test_no_more_waits_in_bytes_either(server: Harness, asleep: bool) -> None:
+    """A chat state may have a thread of any length, and come from any number of addresses."""
+    juliet = await inactive(server)
+    if asleep:
+        await juliet.enable()
+        juliet.cut()
+    large = (
+        f"<message to='{PHONE}' type='chat'>{STATE.format('active')}<thread>{'x' * 30_000}</thread></message>"
+    )
+    for number in range(50):
+        await (await server.client(f"{ROMEO}{number}")).send(large)
+    gate = juliet.session.gate
+    assert juliet.session.over or (isinstance(gate, Held) and gate.bytes < 300_000)
 
 
 @pytest.mark.parametrize(("option", "waits"), [("presence", "message"), ("chat_states", "presence")])
