@@ -195,6 +195,23 @@ async def test_who_goes_on_with_a_lost_connection_hears_that_the_page_was_not_fi
     assert await delivered(again) == []
 
 
+async def test_who_asked_for_many_pages_goes_on_with_a_lost_connection_too(server: Harness) -> None:
+    large = f"<message from='{ROMEO}' to='{JULIET}'><body>{'x' * 250_000}</body></message>"
+    await archive(server, JULIET, large)
+    juliet = await server.client(f"{JULIET}/balcony")
+    await juliet.enable()
+    juliet.stop_reading()
+    for _ in range(8):
+        juliet.send_nowait(f"<iq type='set' id='1'>{query()}</iq>")
+    await server.pass_by()
+    juliet.cut()
+    await server.settle()
+    again = server.unbound(f"{JULIET}/balcony")
+    await again.resume(juliet, 0)
+    kinds = [stanza.name for stanza in again.received if stanza.ns == "jabber:client"]
+    assert kinds == ["message", *["iq"] * 8]
+
+
 async def test_a_page_that_nobody_acknowledged_is_nobody_elses(server: Harness) -> None:
     await interrupted(server)
     await server.advance(3_600)
