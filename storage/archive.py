@@ -56,9 +56,11 @@ def peer_key(peer: Jid) -> int:
     return int.from_bytes(digest, "big", signed=True) & _PEER
 
 
-def origin_key(sender: Jid, to: Jid, type: str, origin_id: str) -> int:
-    """What a resend of the same message shares with the first try (I2): never 0."""
-    key = "\0".join((str(sender.bare), str(to.bare), type, origin_id)).encode()
+def origin_key(sender: Jid, to: Jid, type: str, origin_id: str, text: str = "") -> int:
+    """What a resend of the same message shares with the first try (I2): never 0. ``text``: the message's body, since
+    some clients count their ids from 1 again in each session.
+    """
+    key = "\0".join((str(sender.bare), str(to.bare), type, origin_id, text)).encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big", signed=True) or 1
 
 

@@ -452,19 +452,22 @@ async def test_what_is_no_part_of_a_conversation_leaves_no_row(
     "payload",
     ["<x xmlns='urn:x'/>", "<body>1</body><no-permanent-store xmlns='urn:xmpp:hints'/>"],
 )
-async def test_what_is_only_to_be_delivered_is_stored_only_while_nobody_is_there(
+async def test_what_is_only_to_be_delivered_is_stored_all_the_same_and_no_part_of_the_history(
     server: Harness, payload: str
 ) -> None:
+    """Its sender is told that it was taken, so a server that dies must not lose it (I1)."""
     juliet = await server.client(JULIET)
     message = f"<message to='{ROMEO}' type='chat'>{payload}</message>"
     came = f"<message from='{JULIET}' to='{ROMEO}' type='chat'>{payload}"
     romeo = await online(server, "garden")
     await juliet.send(message)
     romeo.expect(f"{came}</message>")
-    assert await owed(server, ROMEO) == []
+    assert await server.waiting(ROMEO) == 0
     await romeo.close()
     await juliet.send(message)
-    (row,) = await owed(server, ROMEO)
+    assert await server.waiting(ROMEO) == 1
+    *_, row = await owed(server, ROMEO)
+    assert await history(server, ROMEO) == await history(server, "juliet@capulet.lit") == []
     assert row.kind == Kind.OWED | Kind.HIDDEN
     assert not row.peer & Mark.UNREAD
     again = await online(server, "garden")

@@ -494,4 +494,5 @@ def test_keys() -> None:
     key = origin_key(romeo, juliet, "chat", "id1")
     assert key == origin_key(romeo.bare, juliet, "chat", "id1") != 0
     others = [origin_key(juliet, romeo, "chat", "id1"), origin_key(romeo, juliet, "groupchat", "id1")]
+    others.append(origin_key(romeo, juliet, "chat", "id1", "another text"))
     assert key not in [*others, origin_key(romeo, juliet, "chat", "id2")]

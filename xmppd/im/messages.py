@@ -123,7 +123,7 @@ class Messages:
             if 0 < self._limit <= box.waiting + box.coming:
                 return self._if_there_is_room(stanza, account, box, session, how)
             return self._keep(stanza, account, box, session, how)
-        elif how is not _HISTORY:
+        if how is _NOTHING:
             return self._pass_by(stanza, account, resources, session)
         return self._store(stanza, account, session, how)
 
@@ -189,7 +189,9 @@ class Messages:
             rows = (NewRow(account.id, peer, kind),)
         origin = check = 0
         if session is not None and (origin_id := _origin_id(message)) is not None:
-            origin = origin_key(session.account.jid, to, message.type, origin_id)
+            body = message.child("body")
+            text = "" if body is None else body.text()
+            origin = origin_key(session.account.jid, to, message.type, origin_id, text)
             check = self._earliest_try(session, origin)
         return self._archiver.add(
             NewMessage(message.wire(), rows, origin, check),
