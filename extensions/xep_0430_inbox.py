@@ -91,6 +91,8 @@ class Inboxes:
     async def on_inbox(self, request: Request[Inbox], outbox: Outbox) -> Element:
         owner, asked, session = request.own.id, request.payload, request.session
         assert session is not None
+        if not session.listens:
+            raise StanzaError("resource-constraint", "the connection was lost in between; ask again")
         chats = await self._chat_lists.read(owner)
         listed = chats.conversations
         if asked.unread_only:

@@ -50,7 +50,7 @@ class History:
     async def on_query(self, request: Request[Query], outbox: Outbox) -> Element:
         session, account, query = request.session, request.own, request.payload
         assert session is not None
-        if session.ending or (session.sm is not None and not session.sm.live):
+        if not session.listens:
             raise _unfinished()  # many pages may have been asked for
         page = await self._pages.find(account, query)
         await self._send(page.rows[::-1] if query.flipped else page.rows, session, query.id)

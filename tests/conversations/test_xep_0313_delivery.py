@@ -195,14 +195,21 @@ async def test_who_goes_on_with_a_lost_connection_hears_that_the_page_was_not_fi
     assert await delivered(again) == []
 
 
-async def test_who_asked_for_many_pages_goes_on_with_a_lost_connection_too(server: Harness) -> None:
-    large = f"<message from='{ROMEO}' to='{JULIET}'><body>{'x' * 250_000}</body></message>"
-    await archive(server, JULIET, large)
+@pytest.mark.parametrize("other", ["", "<iq type='get' id='2'><inbox xmlns='urn:xmpp:inbox:1'/></iq>"])
+async def test_who_asked_for_many_pages_goes_on_with_a_lost_connection_too(
+    server: Harness, other: str
+) -> None:
+    large = f"<message to='{JULIET}'><body>{'x' * 200_000}</body></message>"
+    await server.account(JULIET)
+    for number in range(8):
+        sender = await server.client(f"friend{number}@capulet.lit/x")
+        await sender.send(large)
     juliet = await server.client(f"{JULIET}/balcony")
     await juliet.enable()
     juliet.stop_reading()
-    for _ in range(8):
-        juliet.send_nowait(f"<iq type='set' id='1'>{query()}</iq>")
+    juliet.send_nowait(f"<iq type='set' id='1'>{query('<max>1</max>')}</iq>")
+    for _ in range(7):
+        juliet.send_nowait(other or f"<iq type='set' id='1'>{query()}</iq>")
     await server.pass_by()
     juliet.cut()
     await server.settle()

@@ -258,6 +258,11 @@ class Session:
         """Whether the client is gone for good."""
         return self.over or self._after is not None
 
+    @property
+    def listens(self) -> bool:
+        """Whether a client is there that reads what is sent now; not one that may resume later (XEP-0198)."""
+        return not self.ending and (self.sm is None or self.sm.live)
+
     def finish(self, last: Callable[[], Awaitable[None] | None]) -> None:
         """The client is gone: call ``last`` once everything that it sent has been handled."""
         self._after = last
