@@ -11,13 +11,15 @@ While it is not, rows stay owed, and only their number is known.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from heapq import nsmallest
 from typing import Final
 
 from xmppd.storage.archive import Cursor, Waiting
 
 _ANY: Final = 2**62  # rows: more than any bound
 _TIDY_AT: Final = 64  # ids more than last time that were settled out of turn: then they are looked through
-_MOST_ABOVE: Final = 1_000  # of these that are kept; a client may get what is beyond once more
+_MOST_ABOVE: Final = 10_000  # of these that are remembered; a client may get what is beyond once more
+_MOST_SAVED: Final = 1_000  # of these that are saved; after a restart the same is true
 
 
 class Mailbox:
@@ -121,7 +123,7 @@ class Mailbox:
     def cursor(self) -> Cursor:
         """What is to be remembered."""
         self._tidy()
-        return Cursor(self._upto(), frozenset(self._above))
+        return Cursor(self._upto(), frozenset(nsmallest(_MOST_SAVED, self._above)))
 
     def _upto(self) -> int:
         return min(self.seen, min(self._given) - 1) if self._given else self.seen
@@ -130,7 +132,7 @@ class Mailbox:
         upto = self._upto()
         self._above = {row for row in self._above if row > upto}
         if len(self._above) > _MOST_ABOVE:
-            self._above = set(sorted(self._above)[:_MOST_ABOVE])
+            self._above = set(nsmallest(_MOST_ABOVE, self._above))
         self._tidy_at = 2 * len(self._above) + _TIDY_AT
 
     def _mark(self) -> None:
