@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.harness import Client, Harness
+from tests.support.kept import HeldBack
 from xmppd.clock import stamp
 from xmppd.errors import StreamError
 from xmppd.jid import Jid
@@ -259,6 +260,24 @@ async def test_who_is_too_late_learns_what_was_handled_and_may_bind(server: Harn
     assert answer.child("item-not-found", "urn:ietf:params:xml:ns:xmpp-stanzas") is not None
     await again.bind()
     assert again.session is not juliet.session
+
+
+async def test_presence_that_came_too_late_to_be_shown_is_in_the_count() -> None:
+    """Else the client would send again what is behind it, and was taken."""
+    store = HeldBack()
+    async with Harness("capulet.lit", wrap=store.wrap) as server:
+        juliet, romeo = await couple(server)
+        store.hold("append")
+        away = "<presence><show>away</show></presence>"
+        juliet.send_nowait(chat("1", ROMEO) + away + away + chat("2", ROMEO) + away + chat("3", ROMEO))
+        juliet.cut()
+        server.clock.advance(601)
+        await server.pass_by()
+        store.let_go()
+        await server.settle()
+        assert [element.name for element in romeo.received].count("message") == 3
+        answer = await server.unbound(BALCONY).resume(juliet, 0)
+        assert (answer.name, answer.get("h")) == ("failed", "6")
 
 
 async def test_the_client_says_for_how_long(server: Harness) -> None:

@@ -271,7 +271,9 @@ class Session:
         elif self._queue is not None:
             # Of presence that nobody has heard of yet the newest will do: a flood of it would keep its sender online.
             newest = next(filter(_shows, reversed(self._queue)), None)
+            dropped = [each for each in self._queue if each is not newest and _shows(each)]
             self._queue = deque(each for each in self._queue if each is newest or not _shows(each))
+            self.handled += sum(isinstance(each, Element) for each in dropped)  # they are done with
 
     def _may_ride(self, element: Element) -> bool:
         """Whether ``element`` need not wait for what is being stored: it will be behind that in the archive."""
