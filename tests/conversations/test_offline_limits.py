@@ -64,6 +64,21 @@ async def test_what_was_not_taken_counts_when_its_reader_was_cut_off() -> None:
         assert bodies(connected) == texts(0, 30)
 
 
+async def test_nobody_is_turned_away_while_those_that_wait_are_being_counted() -> None:
+    async with Harness("capulet.lit") as server:
+        romeo = await server.client(f"{ROMEO}/connected")
+        people = [await server.client(f"{name}@capulet.lit/street") for name in ("paris", "tybalt", "nurse")]
+        box = romeo.session.account.mailbox
+        assert box is not None
+        box.lose_count()
+        for person in people:
+            person.send_nowait(say(1))
+        await server.settle()
+        for person in people:
+            person.expect_nothing()
+        assert await server.waiting(ROMEO) == 3
+
+
 async def test_a_message_that_could_not_be_stored_takes_no_room(store: HeldBack) -> None:
     async with Harness("capulet.lit", wrap=store.wrap, toml="[limits]\noffline_messages = 2") as server:
         await server.account(ROMEO)

@@ -60,9 +60,9 @@ class Cursors:
     async def recount(self, mailbox: Mailbox) -> None:
         """Find out how many rows wait in ``mailbox``."""
         await self._save({mailbox.owner: mailbox})
-        mailbox.unsure = False
         found = await self._store.load(mailbox.owner, since=self.oldest(), limit=self._limit)
         mailbox.waiting = found.count
+        mailbox.unsure = False  # only now: others who ask meanwhile have to wait for the number too
         mailbox.counted = self._clock.monotonic()
 
     async def count(self, owner: int) -> int:
