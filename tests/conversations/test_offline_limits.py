@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.support.harness import Harness
@@ -73,6 +75,8 @@ async def test_nobody_is_turned_away_while_those_that_wait_are_being_counted() -
         box.lose_count()
         for person in people:
             person.send_nowait(say(1))
+            while box.unsure:
+                await asyncio.sleep(0)
         await server.settle()
         for person in people:
             person.expect_nothing()
