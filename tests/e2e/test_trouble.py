@@ -164,7 +164,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
 async def test_a_disk_that_gets_full_and_has_space_again(disk: Disk) -> None:
     """Whoever wants something kept is told to wait; the rest goes on; nothing that was acknowledged is missing."""
     server = disk.server
-    server.expected.append("storage: cannot use the database")
+    server.expected += ["storage: cannot use the database", "messages were not stored: cannot use the database"]
     message = f"<message type='chat' to='nurse@{DOMAIN}' id='{{}}'><body>{'x' * 2_000}</body></message>"
     with server.running():
         async with Wires(server) as wires:
@@ -197,7 +197,8 @@ async def test_a_disk_that_gets_full_and_has_space_again(disk: Disk) -> None:
             error = answer.child("error")
             assert error is not None
             assert error.child("resource-constraint", "urn:ietf:params:xml:ns:xmpp-stanzas")
-            await romeo.send(f"<message to='{juliet.jid}'><body>no disk needed</body></message>")
+            typing = "<composing xmlns='http://jabber.org/protocol/chatstates'/>"
+            await romeo.send(f"<message to='{juliet.jid}' type='chat'>{typing}</message>")  # no disk needed
             await juliet.until(lambda got: got.get("from") == romeo.jid and got.name == "message")
             late = await wires.login("romeo")  # reading goes on as well
             await late.ping()

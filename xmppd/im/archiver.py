@@ -24,6 +24,7 @@ Committed = Callable[[Placed | None], Exception | None]
 
 _Item = tuple[NewMessage | None, Committed, Ticket]
 
+_QUIET: Final = 10.0  # seconds between two lines in the log about a storage that is away
 _NOWHERE: Final = Placed(())
 _BATCH_BYTES: Final = 1_048_576  # to compress that takes up to 15 ms, during which nobody else has a turn
 _BEFORE: Final = 120.0  # seconds for which a batch may have been on its way before it failed
@@ -50,6 +51,8 @@ class Archiver:
         self._committing = False
         self._listening: list[asyncio.Future[None]] = []
         self._doubtful: dict[int, int] = {}  # by origin, the oldest first: from which id on it may be there
+        self._unsaid = 0  # messages that were refused and that the log says nothing of yet
+        self._quiet_until = 0.0
         self.failures = 0
 
     def add(self, message: NewMessage | None, committed: Committed) -> Ticket:
@@ -139,7 +142,7 @@ class Archiver:
             batch += self._waiting
             self._waiting.clear()
             self._bytes = 0
-            log.error("%d messages were not stored: %s", sum(item[0] is not None for item in batch), err)
+            self._complain(sum(item[0] is not None for item in batch), err)
             self._refuse(batch, err)
             return
         except Exception as err:
@@ -149,6 +152,15 @@ class Archiver:
             return
         for message, committed, ticket in batch:
             self._settle(ticket, self._tell(committed, _NOWHERE if message is None else next(places)))
+
+    def _complain(self, messages: int, error: StorageUnavailable) -> None:
+        """Say it, but not for each batch: clients go on sending while the storage is away."""
+        self._unsaid += messages
+        now = self._clock.monotonic()
+        if now >= self._quiet_until:
+            log.error("%d messages were not stored: %s", self._unsaid, error)
+            self._unsaid = 0
+            self._quiet_until = now + _QUIET
 
     def _refuse(self, batch: list[_Item], error: Exception) -> None:
         for message, committed, ticket in batch:
