@@ -597,7 +597,7 @@ async def test_a_long_sleep_costs_rows_and_everything_comes() -> None:
 
 
 async def test_rows_that_were_erased_meanwhile_are_left_out_and_the_count_is_right() -> None:
-    async with Harness(toml="[limits]\nsm_queue_stanzas = 10\nsm_queue_bytes = 16384") as server:
+    async with Harness(toml="[limits]\nsm_queue_stanzas = 10\nsm_queue_bytes = 262144") as server:
         juliet, romeo = await couple(server)
         juliet.cut()
         for number in range(40):

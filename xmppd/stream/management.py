@@ -9,10 +9,10 @@ Stanzas are counted from 1, and what stands on the wire is the count modulo 2^32
 entry is always the one behind ``acknowledged``, so one that turns out to be worth nothing may be left out when the rest
 is written again.
 
-Content is bounded (DESIGN I6). What is in the archive is let go first, since it can be read again by its row. Where
-that is not enough, as when a thousand contacts show themselves at once, the oldest of the rest is let go too: the
-stream goes on, but is not resumed before the client has acknowledged that. Without a stream it never could: then the
-queue is full.
+Content is bounded (DESIGN I6). What is in the archive is let go first, since it can be read again by its row, and most
+of it at once when there is no stream. Where that is not enough, as when a thousand contacts show themselves at once,
+the oldest of the rest is let go too: the stream goes on, but is not resumed before the client has acknowledged that.
+Without a stream it never could: then the queue is full.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ REQUEST: Final = f"<r xmlns='{NS}'/>".encode()
 MODULO: Final = 2**32
 _HALF: Final = 2**31
 _ENTRIES: Final = 10  # times as many entries as may have content
+_WAITING: Final = 16  # without a stream a part of the content is enough, of what the archive has
 
 # A stanza, None where it was let go; its row in the archive, or 0; when it was queued, 0 if that was while it was live.
 # A plain tuple: one is made for each stanza that is sent.
@@ -130,6 +131,8 @@ class Management:
         if self._full > bounds.stanzas > 0 or self._bytes > bounds.bytes > 0:
             self._make_room()
         if not live:
+            if row and self._is_much():
+                self._drop(len(self._queue) - 1)
             return None
         self._unasked += 1
         if self._unasked >= bounds.ask_every:
@@ -182,6 +185,11 @@ class Management:
             self.live = False
             self._written = len(self._queue)
             self.since = self._now()
+            for index in range(len(self._queue) - 1, -1, -1):
+                if not self._is_much():
+                    break
+                if self._queue[index][1]:
+                    self._drop(index)
         self.asking = False
 
     def resume(self, h: int) -> list[int] | None:
@@ -249,6 +257,10 @@ class Management:
         """Whether there is more content than this part of what is allowed."""
         bounds = self._bounds
         return self._full * part > bounds.stanzas > 0 or self._bytes * part > bounds.bytes > 0
+
+    def _is_much(self) -> bool:
+        """Whether there is more content than should wait in memory without a stream: many sessions may do so."""
+        return self._bytes * _WAITING > self._bounds.bytes > 0
 
     def _drop(self, index: int) -> None:
         """Let the content of an entry go."""

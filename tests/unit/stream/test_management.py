@@ -175,6 +175,23 @@ def test_without_a_stream_nothing_is_given_up() -> None:
     assert [data for data, _, _ in sm.unacknowledged()] == [b"12345", b"67890", b"!"]
 
 
+@pytest.mark.parametrize("before", [0, 50, 90])
+def test_without_a_stream_little_is_kept_of_what_the_archive_has(before: int) -> None:
+    """Many sessions may wait for their clients at the same time."""
+    sm = management(Bounds(stanzas=0, bytes=1_600, ask_every=1_000))
+    sent: list[tuple[bytes, int]] = [(b"%02d" % number + b"." * 8, number % 9) for number in range(90)]
+    for number, (data, row) in enumerate(sent):
+        if number == before:
+            sm.lose()
+        sm.put(data, row)
+    sm.lose()
+    left = sm.unacknowledged()
+    assert sum(len(data) for data, row, _ in left if data and row) <= 100
+    assert [data for data, row, _ in left if not row] == [data for data, row in sent if not row]
+    assert sm.resume(0) == []
+    assert [row for _, row in replay(sm)] == [row for _, row in sent]
+
+
 @pytest.mark.parametrize("live", [True, False])
 def test_even_rows_are_too_many_some_day(live: bool) -> None:
     sm = management(Bounds(stanzas=5, bytes=0, ask_every=100))
