@@ -225,7 +225,9 @@ async def test_reading_is_paused_while_too_much_waits() -> None:
         await server.account("paris@capulet.lit")
         juliet = await server.client(f"{JULIET}/balcony")
         nurse = await server.client("nurse@capulet.lit/kitchen")
-        await juliet.send("<message to='paris@capulet.lit' type='headline'/>")  # so that the account is in memory
+        await juliet.send(
+            "<message to='paris@capulet.lit' type='headline'/>"
+        )  # so that the account is in memory
         store.hold("append")
         juliet.send_nowait("<message to='paris@capulet.lit'><body>0</body></message>")
         juliet.send_nowait("".join(f"<message to='{nurse.jid}' id='{number}'/>" for number in range(150)))

@@ -164,7 +164,10 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
 async def test_a_disk_that_gets_full_and_has_space_again(disk: Disk) -> None:
     """Whoever wants something kept is told to wait; the rest goes on; nothing that was acknowledged is missing."""
     server = disk.server
-    server.expected += ["storage: cannot use the database", "messages were not stored: cannot use the database"]
+    server.expected += [
+        "storage: cannot use the database",
+        "messages were not stored: cannot use the database",
+    ]
     message = f"<message type='chat' to='nurse@{DOMAIN}' id='{{}}'><body>{'x' * 2_000}</body></message>"
     with server.running():
         async with Wires(server) as wires:

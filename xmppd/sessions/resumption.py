@@ -34,7 +34,9 @@ Rows = Callable[[Account, Sequence[int]], Awaitable[Mapping[int, bytes]]]
 
 _CONFLICT: Final = "the stream was resumed on another connection"
 _REMEMBERED: Final = 10_000  # sessions that are over, of which is known how many stanzas they had handled
-_CHUNK: Final = 32_768  # bytes that are written again before the client has to read: well below its smallest buffer
+_CHUNK: Final = (
+    32_768  # bytes that are written again before the client has to read: well below its smallest buffer
+)
 _AT_ONCE: Final = 25  # stanzas, likewise; so many are read from the archive at a time
 _LATE: Final = 5.0  # seconds after which a message says when it was sent first
 _CLOSE: Final = b"</message>"
