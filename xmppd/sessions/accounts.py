@@ -49,6 +49,13 @@ class Accounts:
         """The account ``jid`` (bare) if it is in memory."""
         return self._live.get(jid) or self._cache.peek(jid)
 
+    def current(self, account: Account) -> Account:
+        """``account`` may have left the memory meanwhile, and come back as another object. Or it was deleted, and its
+        address is somebody else's: then it stays what it was.
+        """
+        other = self.peek(account.jid)
+        return account if other is None or other.id != account.id else other
+
     async def get(self, jid: Jid) -> Account | None:
         """The account ``jid`` (bare); None where there is none. It is the one that ``peek`` returns right now."""
         account = self._live.get(jid)

@@ -82,8 +82,8 @@ class Session:
     """
 
     __slots__ = (
-        "_after", "_data", "_inbound", "_newest", "_paused", "_queue", "_slow", "_storing", "_tasks", "account",
-        "address", "directed", "gate", "handled", "jid", "lang", "link", "over", "presence", "priority",
+        "_acknowledged", "_after", "_data", "_inbound", "_newest", "_paused", "_queue", "_slow", "_storing", "_tasks",
+        "account", "address", "directed", "gate", "handled", "jid", "lang", "link", "over", "presence", "priority",
         "resends_until", "secure", "sm", "traits",
     )  # fmt: skip
 
@@ -124,6 +124,7 @@ class Session:
         self.handled = 0
         self._storing = 0  # its messages that are on their way into the archive
         self._newest: Ticket  # of the last of them
+        self._acknowledged: asyncio.Event | None = None  # somebody waits until the client acknowledges more
         self._slow = False  # a task handles one of its stanzas
         self._queue: deque[_Item] | None = None  # what waits behind these
         self._paused = False
@@ -207,6 +208,18 @@ class Session:
         if mailbox is not None:
             for row in rows:
                 mailbox.settle(row)
+        if self._acknowledged is not None:
+            self._acknowledged.set()
+            self._acknowledged = None
+
+    async def caught_up(self) -> None:
+        """Wait as long as the client has more to acknowledge than is kept for it with its content. It may be gone
+        before it does: whoever waits has to look.
+        """
+        while self.sm is not None and self.sm.live and self.sm.is_behind():
+            if self._acknowledged is None:
+                self._acknowledged = asyncio.Event()
+            await self._acknowledged.wait()
 
     @property
     def storing(self) -> bool:

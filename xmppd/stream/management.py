@@ -114,6 +114,10 @@ class Management:
         """How many stanzas are not acknowledged, sent or not."""
         return len(self._queue)
 
+    def is_behind(self) -> bool:
+        """Whether the client leaves more stanzas unacknowledged than are kept with their content."""
+        return len(self._queue) > self._bounds.stanzas > 0
+
     # On a stream
 
     def put(self, data: bytes, row: int = 0) -> bytes | None:
