@@ -10,6 +10,7 @@ import pytest
 from tests.support.harness import Client, Harness
 from tests.support.kept import HeldBack
 from tests.support.xml import matches, parse, show
+from xmppd import ns
 from xmppd.jid import Jid
 from xmppd.sessions.offers import StreamInfo
 from xmppd.stream.management import NS
@@ -299,6 +300,53 @@ async def test_what_has_to_be_acknowledged_is_held_back_by_nobody(server: Harnes
         f"<presence from='{ROMEO}' to='{BALCONY}'/>",
         f"<message from='{ROMEO}' to='{BALCONY}' type='chat'>{stored}</message>",
     )
+
+
+async def test_who_acknowledges_slowly_gets_what_was_kept_at_his_own_pace() -> None:
+    """Ten times the queue's bound waits for her: given at once, it would end her session."""
+    async with Harness(toml="[limits]\nsm_queue_stanzas = 10") as server:
+        await server.account(JULIET)
+        romeo = await server.client(ROMEO)
+        await romeo.send("".join(chat(str(number), JULIET) for number in range(200)))
+        client = await server.client(BALCONY)
+        await client.enable()
+        client.send_nowait("<presence/>")
+        handled, texts, most = 0, [], 0
+        while True:
+            await server.pass_by()
+            got = [element for element in client.received if element.name in ("message", "presence")]
+            client.received.clear()
+            if not got:
+                break
+            texts += [
+                body.text() for element in got if (body := element.child("body", ns.CLIENT)) is not None
+            ]
+            most = max(most, len(got))
+            handled += len(got)
+            client.send_nowait(a(handled))
+        assert client.error is None
+        assert texts == [str(number) for number in range(200)]
+        assert most < 50
+        assert await server.waiting(JULIET) == 0
+
+
+async def test_a_slow_one_that_is_lost_leaves_the_rest_to_the_next() -> None:
+    async with Harness(toml="[limits]\nsm_queue_stanzas = 10") as server:
+        await server.account(JULIET)
+        romeo = await server.client(ROMEO)
+        await romeo.send("".join(chat(str(number), JULIET) for number in range(60)))
+        client = await server.client(BALCONY)
+        await client.enable("")
+        client.send_nowait("<presence/>")
+        await server.pass_by()
+        await server.pass_by()
+        client.cut()
+        server.clock.advance(30)
+        await server.settle()
+        other = await server.client(f"{JULIET}/chamber")
+        await other.send("<presence/>")
+        got = [element for element in other.received if element.name == "message"]
+        assert len(got) == 60
 
 
 async def test_what_was_kept_comes_behind_what_was_held_back(server: Harness) -> None:
