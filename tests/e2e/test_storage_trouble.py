@@ -177,6 +177,8 @@ class CutInTheMiddle(OnPostgres):
                 if await self.run(f"SELECT pg_terminate_backend(pid) {waiting}"):
                     break
                 await asyncio.sleep(0.01)
+            else:
+                raise AssertionError("no batch waits for the table: nothing was cut")
         await self._lock.close()
 
     async def end(self, server: ServerProcess) -> None:
