@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import pytest
 
+from tests.support.acknowledging import BALCONY, JULIET, ROMEO, R, a, came, chat
 from tests.support.harness import Client, Harness
 from tests.support.kept import HeldBack
+from tests.support.mail import bodies, texts
 from tests.support.xml import matches, parse, show
 from xmppd import ns
 from xmppd.jid import Jid
 from xmppd.sessions.offers import StreamInfo
 from xmppd.stream.management import NS
 
-JULIET = "juliet@capulet.lit"
-BALCONY = f"{JULIET}/balcony"
-ROMEO = "romeo@capulet.lit/orchard"
-R = f"<r xmlns='{NS}'/>"
 UNEXPECTED = (
     f"<failed xmlns='{NS}'><unexpected-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>"
 )
 BAD = f"<failed xmlns='{NS}'><bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>"
 PING = "<iq type='get' id='{}'><ping xmlns='urn:xmpp:ping'/></iq>"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Harness]:
-    async with Harness("capulet.lit") as harness:
-        yield harness
-
-
-def a(h: int) -> str:
-    return f"<a xmlns='{NS}' h='{h}'/>"
-
-
-def chat(text: str, to: str = BALCONY) -> str:
-    return f"<message to='{to}' type='chat'><body>{text}</body></message>"
-
-
-def came(text: str) -> str:
-    return f"<message from='{ROMEO}' to='{BALCONY}' type='chat'><body>{text}</body></message>"
 
 
 async def juliet(server: Harness) -> Client:
@@ -158,63 +135,47 @@ async def test_all_in_one_go(server: Harness) -> None:
     assert client.error is None
 
 
-async def test_what_is_acknowledged_is_durable(server: Harness) -> None:
+@pytest.mark.parametrize("point", ["append", "append.done"])
+async def test_what_is_acknowledged_is_durable(held: Harness, store: HeldBack, point: str) -> None:
     """DESIGN I1."""
-    romeo = await server.client(ROMEO, available=True)
+    romeo = await held.client(ROMEO, available=True)
     await romeo.enable()
-    await server.client(BALCONY, available=True)
-    archive = server.node.core.messages._archiver
-    committed: list[int] = []
-
-    append = server.stores.archive.append
-    gate = asyncio.Event()
-
-    async def slow(messages):  # type: ignore[no-untyped-def]
-        await gate.wait()
-        placed = await append(messages)
-        committed.append(len(placed))
-        return placed
-
-    server.stores.archive.append = slow  # type: ignore[method-assign]
-    try:
-        assert archive is not None
-        romeo.send_nowait(chat("1") + chat("2") + R)
-        await server.pass_by()
-        romeo.expect_nothing()
-        gate.set()
-        await server.settle()
-        assert sum(committed) == 2
-        romeo.expect(a(2))
-    finally:
-        server.stores.archive.append = append  # type: ignore[method-assign]
+    await held.client(BALCONY, available=True)
+    store.hold(point)
+    romeo.send_nowait(chat("1") + chat("2") + R)
+    await held.pass_by()
+    romeo.expect_nothing()
+    store.let_go()
+    await held.settle()
+    romeo.expect(a(2))
 
 
-async def test_messages_behind_a_request_are_stored_with_those_in_front_of_it() -> None:
+async def test_messages_behind_a_request_are_stored_with_those_in_front_of_it(
+    held: Harness, store: HeldBack
+) -> None:
     """And each answer counts what came before its request, though the server has dropped something behind it."""
-    store = HeldBack()
-    async with Harness(wrap=store.wrap) as server:
-        romeo = await server.client(ROMEO, available=True)
-        await romeo.enable()
-        await server.client(BALCONY, available=True)
-        store.hold("append")
-        await server.pass_by()
-        romeo.send_nowait(chat("1"))
-        await server.pass_by()  # its batch is on the way
-        dropped = f"<message to='{JULIET}' type='error'/>"
-        romeo.send_nowait(chat("2") + R + dropped + chat("3") + chat("4") + R)
-        await server.pass_by()
-        romeo.expect_nothing()
-        store.let_go()
-        await server.settle()
-        romeo.expect(a(2), a(5))
-        assert store.calls.count("append") == 2
+    romeo = await held.client(ROMEO, available=True)
+    await romeo.enable()
+    await held.client(BALCONY, available=True)
+    store.hold("append")
+    await held.pass_by()
+    romeo.send_nowait(chat("1"))
+    await held.pass_by()  # its batch is on the way
+    dropped = f"<message to='{JULIET}' type='error'/>"
+    romeo.send_nowait(chat("2") + R + dropped + chat("3") + chat("4") + R)
+    await held.pass_by()
+    romeo.expect_nothing()
+    store.let_go()
+    await held.settle()
+    romeo.expect(a(2), a(5))
+    assert store.calls.count("append") == 2
 
 
 async def test_the_server_asks_after_every_ten_stanzas_and_only_stanzas_count(server: Harness) -> None:
     client = await juliet(server)
     romeo = await server.client(ROMEO, available=True)
     for number in range(25):
-        await romeo.send(chat(str(number)))
+        await romeo.send(chat(number))
         await client.send(R)
     asked = [
         index
@@ -258,8 +219,8 @@ async def test_what_was_acknowledged_is_settled_and_comes_to_nobody_again(server
     client = await juliet(server)
     romeo = await server.client(ROMEO, available=True)
     for number in range(4):
-        await romeo.send(chat(str(number)))
-    client.expect(*(came(str(number)) for number in range(4)))
+        await romeo.send(chat(number))
+    client.expect(*(came(number) for number in range(4)))
     await client.send(a(3) + "<presence type='unavailable'/>")
     server.node.clients.resumption.end(client.session)
     await server.settle()
@@ -307,25 +268,23 @@ async def test_who_acknowledges_slowly_gets_what_was_kept_at_his_own_pace() -> N
     async with Harness(toml="[limits]\nsm_queue_stanzas = 10") as server:
         await server.account(JULIET)
         romeo = await server.client(ROMEO)
-        await romeo.send("".join(chat(str(number), JULIET) for number in range(200)))
+        await romeo.send("".join(chat(number, JULIET) for number in range(200)))
         client = await server.client(BALCONY)
         await client.enable()
         client.send_nowait("<presence/>")
-        handled, texts, most = 0, [], 0
+        handled, read, most = 0, [], 0
         while True:
             await server.pass_by()
             got = [element for element in client.received if element.name in ("message", "presence")]
             client.received.clear()
             if not got:
                 break
-            texts += [
-                body.text() for element in got if (body := element.child("body", ns.CLIENT)) is not None
-            ]
+            read += [body.text() for element in got if (body := element.child("body", ns.CLIENT)) is not None]
             most = max(most, len(got))
             handled += len(got)
             client.send_nowait(a(handled))
         assert client.error is None
-        assert texts == [str(number) for number in range(200)]
+        assert read == texts(0, 200)
         assert most < 50
         assert await server.waiting(JULIET) == 0
 
@@ -334,7 +293,7 @@ async def test_a_slow_one_that_is_lost_leaves_the_rest_to_the_next() -> None:
     async with Harness(toml="[limits]\nsm_queue_stanzas = 10") as server:
         await server.account(JULIET)
         romeo = await server.client(ROMEO)
-        await romeo.send("".join(chat(str(number), JULIET) for number in range(60)))
+        await romeo.send("".join(chat(number, JULIET) for number in range(60)))
         client = await server.client(BALCONY)
         await client.enable("")
         client.send_nowait("<presence/>")
@@ -345,8 +304,7 @@ async def test_a_slow_one_that_is_lost_leaves_the_rest_to_the_next() -> None:
         await server.settle()
         other = await server.client(f"{JULIET}/chamber")
         await other.send("<presence/>")
-        got = [element for element in other.received if element.name == "message"]
-        assert len(got) == 60
+        assert bodies(other) == texts(0, 60)
 
 
 async def test_what_was_kept_comes_behind_what_was_held_back(server: Harness) -> None:

@@ -32,6 +32,11 @@ class ManualClock:
     def monotonic(self) -> float:
         return self._passed
 
+    @property
+    def pending(self) -> int:
+        """How many timers run."""
+        return sum(timer.callback is not None for _, _, timer in self._timers)
+
     def call_later(self, seconds: float, callback: Callable[[], object]) -> ManualTimer:
         timer = ManualTimer(callback)
         heapq.heappush(self._timers, (self._passed + seconds, next(self._order), timer))
