@@ -11,6 +11,7 @@ The XEP speaks of a marker that sets a conversation unread by hand, but has no p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Self
 
@@ -19,21 +20,20 @@ from msgspec import Meta, Struct
 from xmppd.errors import StanzaError
 from xmppd.extension import Extension, Setup
 from xmppd.im.chat_list import ChatLists, Line
-from xmppd.im.results import result
+from xmppd.im.results import Paced, result
 from xmppd.im.stanza_ids import StanzaIds
 from xmppd.jid import escape_attribute
 from xmppd.routing.disco import Entity
 from xmppd.routing.iq import At, Name, Request
 from xmppd.routing.outbox import Outbox
 from xmppd.routing.rsm import Paging, set_element
-from xmppd.stanza import Message
 from xmppd.storage.archive import Conversation
 from xmppd.xml.element import Element
 
 NS: Final = "urn:xmpp:inbox:1"
 
-# Of last messages in one page; a line for which there is no room left goes without. The list must not be more than may
-# wait for the client (send_buffer_bytes), just because some of its contacts write it novels.
+# Of last messages in one page; a line for which there is no room left goes without. Who wants to see the list need not
+# wait for it just because some contacts write novels.
 _MESSAGE_BYTES: Final = 1_048_576
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
@@ -91,8 +91,7 @@ class Inboxes:
     async def on_inbox(self, request: Request[Inbox], outbox: Outbox) -> Element:
         owner, asked, session = request.own.id, request.payload, request.session
         assert session is not None
-        if not session.listens:
-            raise StanzaError("resource-constraint", "the connection was lost in between; ask again")
+        paced = Paced(session)
         chats = await self._chat_lists.read(owner)
         listed = chats.conversations
         if asked.unread_only:
@@ -100,12 +99,14 @@ class Inboxes:
         start, end = self._page(listed, owner, asked.paging)
         page = listed[start:end]
         room = _MESSAGE_BYTES if asked.messages else 0
-        async for line in self._chat_lists.lines(owner, page):
-            content = self._entry(owner, line)
-            if (room := room - len(line.message.stanza)) >= 0:
-                content += result(line.message, self._ids.text(owner, line.message.id), request.iq.id)
-            # XEP-0430 (Querying): before the reply, which goes out when this returns
-            session.deliver(Message(type="normal", sender=request.own.jid, to=request.sender, source=content))
+        async with aclosing(self._chat_lists.lines(owner, page)) as lines:
+            async for line in lines:
+                content = self._entry(owner, line)
+                if (room := room - len(line.message.stanza)) >= 0:
+                    content += result(line.message, self._ids.text(owner, line.message.id), request.iq.id)
+                # XEP-0430 (Querying): before the reply, which goes out when this returns
+                await paced.send(content)
+        await paced.read()
         first, last = (self._ids.text(owner, page[at].message) for at in (0, -1)) if page else (None, None)
         counts = {
             "total": len(chats.conversations),

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from xmppd.clock import stamp
 from xmppd.errors import StanzaError
 from xmppd.extensions.xep_0313_mam.pages import Page, Pages
 from xmppd.extensions.xep_0313_mam.payloads import AskForm, AskMetadata, Query
-from xmppd.im.results import MAM, result
+from xmppd.im.results import MAM, Paced, result
 from xmppd.im.stanza_ids import StanzaIds
 from xmppd.routing.iq import Request
 from xmppd.routing.outbox import Outbox
 from xmppd.routing.rsm import set_element
 from xmppd.sessions.account import Account
-from xmppd.sessions.session import Session
-from xmppd.stanza import Message
 from xmppd.storage.archive import ArchiveStore, Kind, Row
 from xmppd.xml.element import Element
-
-_CHUNK: Final = 65_536  # bytes given to a client before it has to read
 
 
 class History:
@@ -50,10 +45,9 @@ class History:
     async def on_query(self, request: Request[Query], outbox: Outbox) -> Element:
         session, account, query = request.session, request.own, request.payload
         assert session is not None
-        if not session.listens:
-            raise _unfinished()  # many pages may have been asked for
+        paced = Paced(session)
         page = await self._pages.find(account, query)
-        await self._send(page.rows[::-1] if query.flipped else page.rows, session, query.id)
+        await self._send(page.rows[::-1] if query.flipped else page.rows, account, query.id, paced)
         await self._settle(account, page)
         attrs = {"complete": "true"} if page.complete else {}
         ends = (
@@ -61,26 +55,13 @@ class History:
         )
         return Element("fin", MAM, attrs, [set_element(*ends, count=page.count)])
 
-    async def _send(self, rows: Iterable[Row], session: Session, query_id: str | None) -> None:
-        """Send ``rows`` in this order, as fast as the client reads."""
-        account = session.account
-        size = 0
+    async def _send(self, rows: Iterable[Row], account: Account, query_id: str | None, paced: Paced) -> None:
+        """Send ``rows`` in this order."""
         for row in rows:
             name = self._name(account, row)
             # What others look for in a stanza is in none of these, so the content is not parsed.
-            message = Message(
-                type="normal",
-                sender=account.jid,
-                to=session.jid,
-                children=[Element("result", MAM, {"id": name})],
-                source=result(row, name, query_id),
-            )
-            session.deliver(message)
-            size += len(row.stanza)
-            if size >= _CHUNK:
-                await _read(session)
-                size = 0
-        await _read(session)
+            await paced.send(result(row, name, query_id), Element("result", MAM, {"id": name}))
+        await paced.read()
 
     async def _settle(self, account: Account, page: Page) -> None:
         """Who has a message from the archive does not get it as an offline message too
@@ -107,13 +88,3 @@ class History:
 async def refuse(request: Request[Query | AskForm | AskMetadata], outbox: Outbox) -> Element:
     """The archive of somebody else; whether there is one is not told."""
     raise StanzaError("forbidden", "an archive is for its owner alone")  # XEP-0313#security-privacy
-
-
-async def _read(session: Session) -> None:
-    """Wait until the client has read what it was given."""
-    if not await session.link.drained():
-        raise _unfinished()
-
-
-def _unfinished() -> StanzaError:
-    return StanzaError("resource-constraint", "the connection was lost in between; ask again")

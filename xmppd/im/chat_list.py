@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -112,7 +112,7 @@ class ChatLists:
             await self._store.save(owner, checkpoint)
         return ChatList(checkpoint.conversations)
 
-    async def lines(self, owner: int, conversations: Sequence[Conversation]) -> AsyncIterator[Line]:
+    async def lines(self, owner: int, conversations: Sequence[Conversation]) -> AsyncGenerator[Line, None]:
         """``conversations`` with their last messages, newest first; those whose message was erased meanwhile are left
         out.
         """
