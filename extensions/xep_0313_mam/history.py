@@ -8,6 +8,7 @@ from xmppd.clock import stamp
 from xmppd.errors import StanzaError
 from xmppd.extensions.xep_0313_mam.pages import Page, Pages
 from xmppd.extensions.xep_0313_mam.payloads import AskForm, AskMetadata, Query
+from xmppd.im.mailbox import Mailbox
 from xmppd.im.results import MAM, Paced, result
 from xmppd.im.stanza_ids import StanzaIds
 from xmppd.routing.iq import Request
@@ -70,16 +71,30 @@ class History:
         mailbox = account.mailbox
         if mailbox is None:
             return
-        if page.covers is not None and not mailbox.open and page.covers[0] <= mailbox.seen < page.covers[1]:
-            after, upto = page.covers
-            owed, _ = await self._archive.owed(account.id, after=mailbox.seen, limit=len(page.rows) + 1)
-            hidden = next(
-                (row.id for row in owed if row.kind & Kind.HIDDEN and not mailbox.is_done(row.id)), upto + 1
-            )
-            mailbox.settle_range(after, min(upto, hidden - 1))
         for row in page.rows:
             if row.kind & Kind.OWED:
                 mailbox.settle(row.id)
+        if page.covers is not None:
+            after, upto = page.covers
+            if _stands_behind(mailbox, after) and mailbox.seen < upto:
+                hidden = await self._first_hidden(account, mailbox, upto, step=len(page.rows) + 1)
+                if _stands_behind(mailbox, after):  # meanwhile somebody may have come who takes what waits
+                    mailbox.advance(min(upto, hidden - 1))
+
+    async def _first_hidden(self, account: Account, mailbox: Mailbox, upto: int, *, step: int) -> int:
+        """The first row that no client has and no page of the history shows; above ``upto`` where there is none up to
+        there. ``step``: rows that are read at once.
+        """
+        after = mailbox.seen
+        while after < upto:
+            owed, _ = await self._archive.owed(account.id, after=after, limit=step)
+            for row in owed:
+                if row.kind & Kind.HIDDEN and not mailbox.is_done(row.id):
+                    return row.id
+            if len(owed) < step:
+                break
+            after = owed[-1].id
+        return upto + 1
 
     def _name(self, account: Account, row: Row) -> str:
         return self._ids.text(account.id, row.id)
@@ -88,3 +103,8 @@ class History:
 async def refuse(request: Request[Query | AskForm | AskMetadata], outbox: Outbox) -> Element:
     """The archive of somebody else; whether there is one is not told."""
     raise StanzaError("forbidden", "an archive is for its owner alone")  # XEP-0313#security-privacy
+
+
+def _stands_behind(mailbox: Mailbox, row: int) -> bool:
+    """Whether all up to ``row`` is done with, and nobody takes what comes behind it."""
+    return not mailbox.open and row <= mailbox.seen

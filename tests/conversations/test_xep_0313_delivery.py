@@ -93,6 +93,42 @@ async def test_what_is_no_history_comes_even_if_all_of_that_was_read(server: Har
     assert await delivered(juliet) == ["1"]
 
 
+async def test_what_is_no_history_comes_though_other_such_messages_were_taken_before(server: Harness) -> None:
+    hint = "<no-permanent-store xmlns='urn:xmpp:hints'/>"
+    romeo = await server.client(f"{ROMEO}/orchard")
+    phone, tablet = [await server.client(f"{JULIET}/{name}", available=True) for name in ("phone", "tablet")]
+    for device in (phone, tablet):
+        await device.enable()
+        device.received.clear()
+    await romeo.send(f"<message to='{phone.jid}' type='chat'><body>0</body></message>")
+    for body in (f"1</body>{hint}<body xml:lang='en'>", f"2</body>{hint}<body xml:lang='en'>"):
+        await romeo.send(said(body))
+    await tablet.send("<a xmlns='urn:xmpp:sm:3' h='2'/>")
+    await romeo.send(said(f"3</body>{hint}<body xml:lang='en'>"))
+    await romeo.send(said("4"))
+    for device in (phone, tablet):
+        device.cut()
+    await server.advance(3_600)
+    laptop = await server.client(f"{JULIET}/laptop")
+    assert (await ask(laptop)).bodies == ["0", "4"]
+    assert await delivered(laptop) == ["3"]
+
+
+async def test_what_is_no_history_and_another_device_did_not_acknowledge_comes_again(server: Harness) -> None:
+    hint = "<no-permanent-store xmlns='urn:xmpp:hints'/>"
+    romeo = await server.client(f"{ROMEO}/orchard")
+    phone = await server.client(f"{JULIET}/phone", available=True)
+    await phone.enable()
+    await romeo.send(said(f"1</body>{hint}<body xml:lang='en'>"))
+    await phone.send("<presence type='unavailable'/>")
+    await romeo.send(said("2"))
+    laptop = await server.client(f"{JULIET}/laptop")
+    assert (await ask(laptop)).bodies == ["2"]
+    phone.cut()
+    await server.advance(3_600)
+    assert await delivered(laptop) == ["1"]
+
+
 async def test_a_long_absence_is_made_up_for_by_history_alone(server: Harness) -> None:
     """More than what is remembered one by one."""
     id = await server.account(JULIET)
