@@ -1,4 +1,4 @@
-"""What was kept is given to who acknowledges at their own pace (XEP-0198), and nobody waits for who does not come back."""
+"""What was kept is given to a client as it acknowledges (XEP-0198), and nobody waits for one that is gone."""
 
 from __future__ import annotations
 
@@ -114,8 +114,9 @@ async def test_a_client_is_asked_before_it_is_waited_for() -> None:
     toml = SMALL + "[extensions.sm]\nask_every = 1000"
     async with Harness("capulet.lit", "montague.lit", toml=toml) as server:
         await kept(server, 60)
-        client = await behind(server)
+        client = await behind(server, resume="")
         assert any(each.name == "r" for each in client.received)
+        client.cut()
 
 
 async def test_who_never_acknowledges_is_not_left_without_messages_for_good() -> None:

@@ -242,8 +242,7 @@ class Delivery:
             return  # XEP-0160#flow: only a resource that can get messages gets the kept ones
         line = self._lines.of(session.account)
         if line is not None:
-            line.gone.discard(session)  # it may be the taker again
-            line.again = True
+            line.comes(session)
         elif not box_of(session.account).open or takers(session.account) == [session]:
             self._lines.start(session, everyone=False)
 
@@ -254,8 +253,9 @@ class Delivery:
         box = box_of(account)
         again = box.lost(session.unacknowledged_rows())
         line = self._lines.of(account)
-        if line is not None and again:
-            line.back = True
+        if line is not None:
+            line.back = line.back or again > 0
+            line.leaves(session)
         other = taker(account)
         if other is None:
             box.open = box.open and line is not None

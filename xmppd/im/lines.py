@@ -37,7 +37,9 @@ RETRY: Final = 30.0  # seconds after which a storage that failed is asked again
 
 _PAGE: Final = 25
 _CHUNK: Final = 65_536  # bytes that a client is given before it has to read: more would overflow its buffer
-_PATIENCE: Final = 10.0  # seconds for which others of the account wait until a client has read a chunk
+# Seconds for which others of the account wait until a client has read a chunk, and for which one that acknowledges
+# nothing waits for the next.
+_PATIENCE: Final = 10.0
 _MOST_LIVE: Final = 10_000  # rows that came meanwhile, of which it is remembered whom they are for
 _CLOSE: Final = b"</message>"
 
@@ -52,6 +54,8 @@ class Line:
     box: Mailbox
     everyone: bool  # there was somebody all the time: nothing was kept, and each client gets it
     gone: set[Session] = field(default_factory=set)  # they were the taker and did not take everything
+    slow: set[Session] = field(default_factory=set)  # they were the taker for too long
+    reading: asyncio.Task[None] | None = None  # ends when the taker has read what it was given
     newest: int = 0  # row that is known to be there
     again: bool = False  # there is one more, of which only that is known
     back: bool = False  # something that was given is owed again
@@ -71,6 +75,22 @@ class Line:
     def known(self, row: int) -> None:
         """``row`` is there; nobody is, or it is not owed."""
         self.newest = max(self.newest, row)
+
+    def comes(self, session: Session) -> None:
+        """``session`` can take what is left."""
+        self.gone.discard(session)  # it may be the taker again
+        self.again = True
+        if sleeps(self.taker) and not sleeps(session):
+            self._wait_no_more()
+
+    def leaves(self, session: Session) -> None:
+        """``session`` is over."""
+        if session is self.taker:
+            self._wait_no_more()
+
+    def _wait_no_more(self) -> None:
+        if self.reading is not None:
+            self.reading.cancel()
 
 
 class Lines:
@@ -221,29 +241,40 @@ class Lines:
         return drained
 
     async def _has_read(self, line: Line, account: Account) -> bool:
-        """Wait until the taker has read what it was given. False: its connection is lost, or there is another client
-        that is awake and waits for too long, which is the taker then.
+        """Wait until the taker has read what it was given, and acknowledged enough, however long it sleeps in between.
+        False: its connection was lost, its session is over, or there is another client that is awake and waited for too
+        long, which is the taker then.
         """
-        reading = self._tasks.start(f"{line.taker.jid} reads", _read(line.taker))
+        first, drained, asked = line.taker, False, False
+        acknowledged = _acknowledged(first)
         timer: Timer
 
+        async def read() -> None:
+            nonlocal drained, asked
+            drained = await first.link.drained()
+            asked = True
+            await first.caught_up()
+
         def look() -> None:
-            nonlocal timer
-            other = taker(self._accounts.current(account), {line.taker, *line.gone})
+            nonlocal acknowledged, timer
+            before, acknowledged = acknowledged, _acknowledged(first)
+            other = taker(self._accounts.current(account), {first, *line.gone, *line.slow})
             if other is not None and not sleeps(other):
+                line.slow.add(first)
                 line.taker = other
                 reading.cancel()
-            elif line.taker.over or sleeps(line.taker):
-                reading.cancel()  # it will acknowledge nothing
+            elif asked and acknowledged == before and not sleeps(first):
+                reading.cancel()  # it never acknowledges, perhaps; its queue is bounded
             else:
                 timer = self._clock.call_later(_PATIENCE, look)
 
+        reading = line.reading = self._tasks.start(f"{first.jid} reads", read())
         timer = self._clock.call_later(_PATIENCE, look)
         try:
             await asyncio.wait((reading,))
         finally:
             timer.cancel()
-        return not reading.cancelled() and reading.result()
+        return drained and not reading.cancelled()
 
     async def _give_named(self, line: Line, account: Account) -> None:
         """Nobody takes what is for all. What came for one resource alone, and stood in line, goes to that one
@@ -276,11 +307,9 @@ class Lines:
         return row.stanza.removesuffix(_CLOSE) + more + _CLOSE
 
 
-async def _read(session: Session) -> bool:
-    """Wait until the client has read what it was given, and acknowledged enough; False if its connection is lost."""
-    drained = await session.link.drained()
-    await session.caught_up()
-    return drained
+def _acknowledged(session: Session) -> int:
+    """How many stanzas the client of ``session`` has acknowledged."""
+    return 0 if session.sm is None else session.sm.acknowledged
 
 
 def _chunks(rows: Sequence[Row]) -> Iterator[list[Row]]:

@@ -216,7 +216,9 @@ class Session:
         """Wait as long as the client has more to acknowledge than is kept for it with its content. It may be gone
         before it does: whoever waits has to look.
         """
-        while self.sm is not None and self.sm.live and self.sm.is_behind():
+        while self.sm is not None and self.sm.is_behind():
+            if self.sm.may_ask():
+                self.link.write(self.sm.request())
             if self._acknowledged is None:
                 self._acknowledged = asyncio.Event()
             await self._acknowledged.wait()
