@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.support.harness import Client, Harness
-from tests.support.history import archive, ask, query
+from tests.support.history import JULIET, ROMEO, archive, ask, query
 from xmppd.storage.archive import Kind
-
-JULIET = "juliet@capulet.lit"
-ROMEO = "romeo@montague.lit"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Harness]:
-    async with Harness("capulet.lit", "montague.lit") as harness:
-        yield harness
 
 
 def said(body: str) -> str:

@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
-
+from tests.conversations.contacts import JULIET, ROMEO
 from tests.support.harness import Harness
-
-JULIET = "juliet@capulet.lit"
-ROMEO = "romeo@montague.lit"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Harness]:
-    async with Harness("capulet.lit", "montague.lit") as harness:
-        yield harness
 
 
 async def test_a_forged_name_reaches_nobody_and_an_honest_one_does(server: Harness) -> None:

@@ -7,12 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.harness import Client, Harness
-from tests.support.history import archive, ask
+from tests.support.history import JULIET, ROMEO, archive, ask
 from tests.support.xml import matches, parse, show
 from xmppd.storage.interfaces import StorageUnavailable
-
-JULIET = "juliet@capulet.lit"
-ROMEO = "romeo@montague.lit"
 
 
 @pytest.fixture
@@ -21,16 +18,6 @@ async def server() -> AsyncIterator[Harness]:
         "capulet.lit", "montague.lit", toml="[extensions.retraction]\nlook_back = 5\n"
     ) as harness:
         yield harness
-
-
-@pytest.fixture
-async def juliet(server: Harness) -> Client:
-    return await server.client(f"{JULIET}/balcony", available=True)
-
-
-@pytest.fixture
-async def romeo(server: Harness) -> Client:
-    return await server.client(f"{ROMEO}/orchard", available=True)
 
 
 def say(id: str, body: str, to: str = JULIET, more: str = "") -> str:

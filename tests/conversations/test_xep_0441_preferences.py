@@ -8,14 +8,10 @@ from dataclasses import replace
 import pytest
 
 from tests.support.harness import Client, Harness
-from tests.support.history import ask
+from tests.support.history import JULIET, NURSE, ROMEO, ask, refused
 from xmppd.extensions.xep_0313_mam.preferences import Wishes
 from xmppd.jid import Jid
 from xmppd.storage.archive import Preferences
-
-JULIET = "juliet@capulet.lit"
-ROMEO = "romeo@montague.lit"
-NURSE = "nurse@capulet.lit"
 
 
 @pytest.fixture
@@ -47,15 +43,6 @@ async def wanted(client: Client, default: str, always: str = "", never: str = ""
     client.expect(
         f"<iq type='result' from='{client.jid.bare}' to='{client.jid}' id='juliet2'>"
         f"{prefs(default, always, never)}</iq>"
-    )
-
-
-async def refused(client: Client, payload: str, type: str, condition: str) -> None:
-    await client.send(f"<iq type='set' id='1'>{payload}</iq>")
-    client.expect(
-        f"<iq type='error' from='{JULIET}' to='{client.jid}' id='1'><error type='{type}'>"
-        f"<{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
-        "<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>*</text></error></iq>"
     )
 
 

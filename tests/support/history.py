@@ -12,8 +12,19 @@ from xmppd.jid import Jid
 from xmppd.storage.archive import Kind, Mark, NewMessage, NewRow, peer_key
 from xmppd.xml.element import Element
 
+JULIET, ROMEO, NURSE = "juliet@capulet.lit", "romeo@montague.lit", "nurse@capulet.lit"
+ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 RSM = "http://jabber.org/protocol/rsm"
 FORWARD = "urn:xmpp:forward:0"
+
+
+def chat(sender: str, to: str, body: str) -> str:
+    return f"<message from='{sender}' to='{to}' type='chat'><body>{body}</body></message>"
+
+
+def said(*bodies: str) -> list[str]:
+    """Romeo said these to Juliet."""
+    return [chat(f"{ROMEO}/orchard", JULIET, body) for body in bodies]
 
 
 async def archive(server: Harness, owner: str, *messages: str, kind: Kind = Kind.NONE) -> list[str]:
@@ -103,3 +114,13 @@ async def ask(client: Client, rsm: str = "", inside: str = "", **fields: str | l
     fin = answer.child("fin", MAM)
     assert fin is not None, f"{client.jid} got no history but {answer} with {answer.children}"
     return Shown(results, fin)
+
+
+async def refused(client: Client, payload: str, type: str, condition: str, text: str = "*") -> None:
+    """Ask the account of ``client`` for ``payload``, and get an error that says ``text``."""
+    await client.send(f"<iq type='set' id='1'>{payload}</iq>")
+    client.expect(
+        f"<iq type='error' from='{client.jid.bare}' to='{client.jid}' id='1'><error type='{type}'>"
+        f"<{condition} xmlns='{ERRORS}'/><text xmlns='{ERRORS}' xml:lang='en'>{text}</text></error></iq>"
+    )
+    client.expect_nothing()
