@@ -46,7 +46,7 @@ def test_from_nothing_to_up_to_date(site: Path, url: str) -> None:
     assert result.out == f"database: {name}\nschema version: none: it is made when it is needed\n"
 
     planned = call("db", "migrate", "--dry-run", "--json").json
-    assert (planned["database"], planned["version"], planned["applied"]) == (name, 0, False)
+    assert (planned["database"], planned["version"], planned["applied"]) == (name, 0, [])
     assert planned["pending"][0] == {"number": 1, "name": "core"}
     assert call("db", "migrate", "--dry-run").out.startswith("would apply 0001_core, ")
     assert call("db", "status", "--json").json == {
@@ -60,8 +60,18 @@ def test_from_nothing_to_up_to_date(site: Path, url: str) -> None:
     assert done.out.endswith(f" to {name}\n")
     assert call("db", "status").out == f"database: {name}\nschema version: {known(url)}\nup to date\n"
     again = call("db", "migrate", "--json").json
-    assert again == {"database": name, "version": known(url), "pending": [], "applied": False}
+    assert again == {"database": name, "version": known(url), "pending": [], "applied": []}
     assert f"{name} has schema version {known(url)} and is up to date" in call("db", "migrate").out
+
+
+def test_a_migration_says_to_programs_what_it_did(site: Path, url: str) -> None:
+    planned = call("db", "migrate", "--dry-run", "--json").json
+    assert call("db", "migrate", "--json").json == {
+        "database": storage_name(url),
+        "version": known(url),
+        "pending": [],
+        "applied": planned["pending"],
+    }
 
 
 def test_while_a_server_runs(site: Path, url: str) -> None:

@@ -62,13 +62,17 @@ def migrate(
     if settings.storage.url == "sqlite::memory:":
         raise UserError("storage.url keeps everything in memory: there is nothing to migrate")
     name, plan = _plan(settings)
-    if plan.pending and not dry_run:
-        asyncio.run(_migrate(settings))
+    found = _described(name, plan)
     if not plan.pending:
         text = f"{name} has schema version {plan.version} and is up to date"
+        run.answer(found | {"applied": []}, text)
+    elif dry_run:
+        run.answer(found | {"applied": []}, f"would apply {_named(plan.pending)} to {name}")
     else:
-        text = f"{'would apply' if dry_run else 'applied'} {_named(plan.pending)} to {name}"
-    run.answer(_described(name, plan) | {"applied": bool(plan.pending) and not dry_run}, text)
+        asyncio.run(_migrate(settings))
+        _, now = _plan(settings)
+        text = f"applied {_named(plan.pending)} to {name}"
+        run.answer(_described(name, now) | {"applied": found["pending"]}, text)
 
 
 def copy(
