@@ -97,7 +97,7 @@ class Placed(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row that was read. ``peer`` with its ``Mark``; ``stanza`` as in ``NewMessage``."""
+    """A row that was read. ``peer`` with its ``Mark``; ``stanza`` as in ``NewMessage``, empty where it is damaged."""
 
     id: int
     peer: int

@@ -8,11 +8,14 @@ trained on a server's own messages and stand in its database. None is ever chang
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import Final
 
 import zstandard
+
+from xmppd.storage.interfaces import StorageUnavailable
 
 LEVEL: Final = 2  # 2 % larger than 3, for a fifth less time
 SIZE: Final = 16_384  # bytes of a dictionary; one of 64 KiB saves 2 % more, in a cache that others need
@@ -23,7 +26,11 @@ _NAME: Final = re.compile(r"([1-9]\d*)\.zdict").fullmatch
 _RAW: Final = b"\0"
 
 
-class UnknownDictionary(Exception):
+class Damaged(Exception):
+    """What was kept is not what ``Packing.pack`` made."""
+
+
+class UnknownDictionary(StorageUnavailable):
     """A row was packed with a dictionary that is not there."""
 
     def __init__(self, number: int) -> None:
@@ -85,14 +92,25 @@ class Packing:
         return packed if len(packed) <= len(stanza) else _RAW + stanza
 
     def unpack(self, packed: bytes) -> bytes:
-        """What was packed; ``UnknownDictionary`` where that cannot be known."""
+        """What was packed; ``UnknownDictionary`` where that cannot be known yet, ``Damaged`` where it never can."""
+        if not packed:
+            raise Damaged("nothing was kept")
         number = packed[0]
         if not number:
             return packed[1:]
         unpacker = self._unpackers.get(number)
         if unpacker is None:
             raise UnknownDictionary(number)
-        return unpacker.decompress(memoryview(packed)[1:])
+        try:
+            return unpacker.decompress(memoryview(packed)[1:])
+        except (zstandard.ZstdError, MemoryError) as error:  # what says how long it is may be damaged too
+            raise Damaged(str(error) or "it says that it is very long") from error
+
+    def readable(self, packed: Iterable[bytes]) -> Iterator[bytes]:
+        """What was ``packed``, without what is damaged."""
+        for each in packed:
+            with suppress(Damaged):
+                yield self.unpack(each)
 
 
 class _Packer:

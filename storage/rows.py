@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from xmppd.jid import Jid
-from xmppd.storage.archive import Row
-from xmppd.storage.packing import Packing
 
 R = TypeVar("R")
 
@@ -42,18 +40,6 @@ def up_to(most: int, rows: Iterable[R], size: Callable[[R], int]) -> Iterator[R]
         total += size(row)
         if total >= most:
             return
-
-
-def unpacked(records: Iterable[Sequence[Any]], packing: Packing, most_bytes: int | None = None) -> list[Row]:
-    """Rows of the archive (id, peer, kind, packed stanza), up to that with which their stanzas are ``most_bytes``
-    together; ``UnknownDictionary`` as ``Packing.unpack``.
-    """
-    rows = (Row(id, peer, kind, packing.unpack(stanza)) for id, peer, kind, stanza in records)
-    return list(rows) if most_bytes is None else list(up_to(most_bytes, rows, _stanza_bytes))
-
-
-def _stanza_bytes(row: Row) -> int:
-    return len(row.stanza)
 
 
 def groups(text: str) -> tuple[str, ...]:

@@ -190,7 +190,7 @@ class Pages:
                 anchor = None
             seen += len(batch)
             for row in batch:
-                if matches is not None and not matches(row):
+                if not row.stanza or (matches is not None and not matches(row)):
                     continue
                 if len(rows) == limit or (rows and size + len(row.stanza) > _MOST_BYTES):
                     break

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from xmppd.storage.archive import ArchiveStore, DictionaryStore, NewMessage, Placed, Query, Row
-from xmppd.storage.packing import Packing, UnknownDictionary
+from xmppd.storage.packing import Packing
 from xmppd.storage.postgres.connection import Connection
 from xmppd.storage.postgres.connection import Row as Record
 from xmppd.storage.postgres.database import Database
 from xmppd.storage.postgres.partitions import Partitions
 from xmppd.storage.postgres.writer import Writer
-from xmppd.storage.rows import unpacked
+from xmppd.storage.unpacking import Unpacking
 
 _HISTORY: Final = "owner = $1 AND id > $2 AND id < $3 AND kind & 2 = 0"  # Kind.HIDDEN
 
@@ -70,7 +70,7 @@ class PostgresArchive(ArchiveStore):
     ) -> None:
         self._database = database
         self._packing = packing
-        self._dictionaries = dictionaries
+        self._unpacking = Unpacking(packing, dictionaries)
         self._partitions = partitions
         self._writer = Writer(database, packing, partitions)
 
@@ -98,7 +98,7 @@ class PostgresArchive(ArchiveStore):
         async def work(connection: Connection) -> list[Record]:
             return await connection.fetch(sql, *parameters)
 
-        rows = await self._rows(await self._database.read(work), most_bytes)
+        rows = await self._unpacking.rows(owner, await self._database.read(work), most_bytes)
         if backwards:
             rows.reverse()
         return rows
@@ -108,7 +108,7 @@ class PostgresArchive(ArchiveStore):
             return await connection.fetch(_OWED, owner, after, limit)  # one statement: one moment
 
         records = await self._database.read(work)
-        rows = await self._rows([record[1:] for record in map(tuple, records) if record[1]])
+        rows = await self._unpacking.rows(owner, [record[1:] for record in map(tuple, records) if record[1]])
         return rows, int(records[0][0])
 
     async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int, int]]:
@@ -182,13 +182,6 @@ class PostgresArchive(ArchiveStore):
     async def close(self) -> None:
         """Finish what was asked before and disconnect."""
         await self._writer.close()
-
-    async def _rows(self, records: Sequence[Record], most_bytes: int | None = None) -> list[Row]:
-        try:
-            return unpacked(records, self._packing, most_bytes)
-        except UnknownDictionary:  # one was trained since
-            self._packing.add(await self._dictionaries.load())
-            return unpacked(records, self._packing, most_bytes)
 
 
 def _where(owner: int, query: Query) -> tuple[str, list[object]]:

@@ -58,4 +58,4 @@ class PostgresDictionaries(DictionaryStore):
 
         records = await self._database.read(work)
         await self.use()
-        return list({self._packing.unpack(record[0]) for record in records})[:number]
+        return list(set(self._packing.readable(record[0] for record in records)))[:number]

@@ -23,9 +23,10 @@ from xmppd.storage.archive import (
     Row,
     Waiting,
 )
-from xmppd.storage.packing import Packing, UnknownDictionary
-from xmppd.storage.rows import array, unpacked, up_to
+from xmppd.storage.packing import Packing
+from xmppd.storage.rows import array, up_to
 from xmppd.storage.sqlite.database import Database
+from xmppd.storage.unpacking import Unpacking
 
 _NEWEST: Final = """
 SELECT value, max(
@@ -90,7 +91,7 @@ class SqliteArchive(ArchiveStore):
     ) -> None:
         self._database = database
         self._packing = packing
-        self._dictionaries = dictionaries
+        self._unpacking = Unpacking(packing, dictionaries)
         self._clock = clock
         self._expired = (
             0  # the owner up to whom ``expire`` has come; it goes on behind, and begins again at the end
@@ -130,7 +131,7 @@ class SqliteArchive(ArchiveStore):
             found = connection.execute(sql, (*parameters, limit))
             return found.fetchall() if most_bytes is None else list(up_to(most_bytes, found, _packed_bytes))
 
-        rows = await self._unpacked(await self._database.read(work), most_bytes)
+        rows = await self._unpacking.rows(owner, await self._database.read(work), most_bytes)
         if backwards:
             rows.reverse()
         return rows
@@ -145,7 +146,7 @@ class SqliteArchive(ArchiveStore):
             return rows, newest_id(connection, owner)
 
         rows, newest = await self._database.read(work)
-        return await self._unpacked(rows), newest
+        return await self._unpacking.rows(owner, rows), newest
 
     async def marks(self, owner: int, *, after: int, limit: int) -> list[tuple[int, int, int]]:
         def work(connection: sqlite3.Connection) -> list[tuple[int, int, int]]:
@@ -206,15 +207,6 @@ class SqliteArchive(ArchiveStore):
             return connection.execute(_FORGET, (nothing, before, limit)).rowcount
 
         return await self._database.write(work)
-
-    async def _unpacked(
-        self, rows: list[tuple[int, int, int, bytes]], most_bytes: int | None = None
-    ) -> list[Row]:
-        try:
-            return unpacked(rows, self._packing, most_bytes)
-        except UnknownDictionary:  # one was trained since
-            self._packing.add(await self._dictionaries.load())
-            return unpacked(rows, self._packing, most_bytes)
 
 
 def _expire(after: int, before: int, limit: int, connection: sqlite3.Connection) -> tuple[int, int]:

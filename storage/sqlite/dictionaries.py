@@ -64,7 +64,7 @@ class SqliteDictionaries(DictionaryStore):
                     "SELECT stanza FROM archive WHERE rowid IN (SELECT value FROM json_each(?))", (asked,)
                 ).fetchall()
 
-            found.update(self._packing.unpack(stanza) for (stanza,) in await self._database.read(work))
+            found.update(self._packing.readable(stanza for (stanza,) in await self._database.read(work)))
             if len(found) >= number:
                 break
         return list(found)[:number]

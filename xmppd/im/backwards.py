@@ -24,7 +24,13 @@ class Backwards:
         self.ended = False  # there are no more than were looked at
 
     async def next(self) -> list[Row]:
-        """The next portion; empty: that was all."""
+        """The next portion, without what is damaged; empty: that was all."""
+        portion: list[Row] = []
+        while not portion and (rows := await self._read()):
+            portion = [row for row in reversed(rows) if row.stanza]
+        return portion
+
+    async def _read(self) -> list[Row]:
         limit = min(self._portion, self._left)
         if self.ended or not limit:
             return []
@@ -36,4 +42,4 @@ class Backwards:
             self._query = replace(self._query, before=rows[0].id)
         self._left -= len(rows)
         self._portion *= 10
-        return rows[::-1]
+        return rows

@@ -280,7 +280,7 @@ def _note(told: dict[int, Told], marker: Row, draft: Draft) -> None:
     """Add ``marker``, a row that was folded, to what was ``told``, if it may change anything."""
     key = marker.peer & ~0b11
     line = draft.get(key)
-    if line is None or not line.unread or marker.id <= line.read:
+    if line is None or not line.unread or marker.id <= line.read or not marker.stanza:
         return
     ids = displayed(from_bytes(marker.stanza).children)
     if key not in told:

@@ -206,7 +206,7 @@ class Lines:
         for row in rows:
             for message, session in line.passing.before(row.id):
                 self._pass_on(message, account, session)
-            if not box.is_done(row.id):
+            if row.stanza and not box.is_done(row.id):
                 came = row.id in line.live
                 sessions: Sequence[Session] = (line.taker,)
                 if came or line.everyone:
@@ -286,7 +286,7 @@ class Lines:
         rows, _ = await self._archive.owed(account.id, after=min(named_rows) - 1, limit=_PAGE)
         for row in rows:
             named = account.resources.get(line.live.get(row.id) or "")
-            if isinstance(named, Session) and not line.box.is_done(row.id):
+            if isinstance(named, Session) and row.stanza and not line.box.is_done(row.id):
                 named.write(self._data(row, account, delayed=False), row.id)
                 if named.acknowledges:
                     line.box.give(row.id, 1)

@@ -30,7 +30,7 @@ class Reread:
         while wanted:
             page, _ = await self._archive.owed(account.id, after=after, limit=len(rows))
             for row in page:
-                if row.id in wanted:
+                if row.id in wanted and row.stanza:
                     found[row.id] = self._identified(row.stanza, row.id, account)
             if len(page) < len(rows):
                 break
