@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from tests.support.harness import Client, Harness
 from tests.support.kept import HeldBack
@@ -21,6 +18,7 @@ from tests.support.mail import (
     presence,
     refusal,
     say,
+    says,
     texts,
 )
 from xmppd.jid import Jid
@@ -35,17 +33,8 @@ SID = "urn:xmpp:sid:0"
 
 
 @pytest.fixture
-def store() -> HeldBack:
-    return HeldBack()
-
-
-@pytest_asyncio.fixture
-async def server(store: HeldBack) -> AsyncIterator[Harness]:
-    async with Harness("capulet.lit", wrap=store.wrap) as server:
-        await server.account(ROMEO)
-        yield server
-        store.recover()
-        store.let_go()
+def server(held: Harness) -> Harness:
+    return held
 
 
 async def history(server: Harness, jid: str) -> list[Row]:
@@ -200,7 +189,7 @@ async def test_so_many_messages_wait_for_a_slow_archive_and_no_more(store: HeldB
         store.hold("append")
         juliet.send_nowait(say("first"))
         await server.pass_by()
-        juliet.send_nowait("".join(say(number) for number in range(70)))
+        juliet.send_nowait(says(0, 70))
         paris.send_nowait("".join(say(number) for number in range(70, 110)))
         paris.send_nowait(say("secret", more=SECRET))
         await server.pass_by()
@@ -220,7 +209,7 @@ async def test_large_messages_share_a_commit_only_up_to_a_size(server: Harness, 
     juliet, romeo = await server.client(JULIET), await online(server, "garden")
     large = f"<subject>{'x' * 200_000}</subject>"
     store.hold("append")
-    juliet.send_nowait(say("first") + "".join(say(number, more=large) for number in range(20)) + say(20))
+    juliet.send_nowait(say("first") + says(0, 20, more=large) + say(20))
     await server.pass_by()
     store.let_go()
     await server.settle()
@@ -237,7 +226,7 @@ async def test_so_many_bytes_wait_for_a_slow_archive_and_no_more(store: HeldBack
             store.hold("append")
             juliet.send_nowait(say("first"))
             await server.pass_by()
-            juliet.send_nowait("".join(say(number, more=large) for number in range(10)))
+            juliet.send_nowait(says(0, 10, more=large))
             await server.pass_by()
             assert [element.get("id") for element in juliet.received] == texts(6, 10)
             juliet.received.clear()

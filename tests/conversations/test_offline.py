@@ -17,10 +17,12 @@ from tests.support.mail import (
     PARIS,
     ROMEO,
     bodies,
+    coming,
     online,
     presence,
     refusal,
     say,
+    says,
     texts,
 )
 from xmppd.clock import stamp
@@ -31,20 +33,6 @@ async def server() -> AsyncIterator[Harness]:
     async with Harness("capulet.lit") as server:
         await server.account(ROMEO)
         yield server
-
-
-@pytest.fixture
-def store() -> HeldBack:
-    return HeldBack()
-
-
-@pytest_asyncio.fixture
-async def held(store: HeldBack) -> AsyncIterator[Harness]:
-    """A server whose archive the test holds back."""
-    async with Harness("capulet.lit", wrap=store.wrap) as server:
-        await server.account(ROMEO)
-        yield server
-        store.let_go()
 
 
 # ---- what is kept
@@ -152,7 +140,7 @@ async def test_they_come_once_in_order_behind_the_presence(server: Harness) -> N
     romeo = await server.client(f"{ROMEO}/orchard")
     await romeo.send("<presence/>")
     assert romeo.received.pop(0).name == "presence"
-    assert bodies(romeo) == [str(number) for number in range(60)]
+    assert bodies(romeo) == texts(0, 60)
     await romeo.send("<presence><show>away</show></presence>")
     assert bodies(romeo) == []
     await romeo.close()
@@ -194,23 +182,17 @@ async def test_large_messages_are_given_no_faster_than_they_are_read(held: Harne
     large = "x" * 50_000
     for _ in range(10):
         await juliet.send(f"<message to='{ROMEO}'><body>{large}</body></message>")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.stop_reading()
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
+    romeo = await coming(held, "orchard", reading=False)
     assert len(bodies(romeo)) == 2
     romeo.read_on()
     await held.settle()
     assert len(bodies(romeo)) == 8
 
 
-async def test_a_slow_reader_does_not_hold_up_who_writes_to_him(held: Harness, store: HeldBack) -> None:
+async def test_a_slow_reader_does_not_hold_up_who_writes_to_him(held: Harness) -> None:
     juliet, paris = await held.client(JULIET), await held.client(PARIS)
     await juliet.send(say(1))
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.stop_reading()
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
+    romeo = await coming(held, "orchard", reading=False)
     for number in range(5):
         juliet.send_nowait(say(number) + say(f"to paris {number}", to=PARIS))
     await held.pass_by()
@@ -225,11 +207,9 @@ async def test_a_slow_reader_does_not_hold_up_who_writes_to_him(held: Harness, s
 
 async def test_an_account_that_is_deleted_meanwhile(held: Harness, store: HeldBack) -> None:
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(60)))
+    await juliet.send(says(0, 60))
     store.hold("owed")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
+    romeo = await coming(held, "orchard")
     store.let_go()
     await held.node.administration.delete(romeo.jid.bare)
     await held.settle()
@@ -301,7 +281,7 @@ async def test_what_is_kept_is_given_when_a_storage_that_failed_is_back(
 ) -> None:
     """Not only when he logs in again; but what he has, and what cannot be remembered, is not given twice."""
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(30)))
+    await juliet.send(says(0, 30))
     romeo = await held.client(f"{ROMEO}/orchard")
     store.fail(step)
     await romeo.send("<presence/>")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.harness import STUCK_SECONDS, Harness
 from tests.support.kept import HeldBack
-from tests.support.mail import DAY, JULIET, ROMEO, bodies, online, presence, refusal, say, texts
+from tests.support.mail import DAY, JULIET, ROMEO, bodies, online, presence, refusal, say, says, texts
 from xmppd.im.mailbox import Mailbox
 
 
@@ -53,7 +53,7 @@ async def test_what_was_not_taken_counts_when_its_reader_was_cut_off() -> None:
     async with Harness("capulet.lit", toml="[limits]\noffline_messages = 30") as server:
         await server.account(ROMEO)
         juliet = await server.client(JULIET)
-        await juliet.send("".join(say(number) for number in range(29)))
+        await juliet.send(says(0, 29))
         connected = await server.client(f"{ROMEO}/connected")  # keeps the account in memory
         romeo = await server.client(f"{ROMEO}/orchard")
         romeo.stop_reading()
@@ -96,7 +96,7 @@ async def test_a_message_that_could_not_be_stored_takes_no_room(store: HeldBack)
         juliet = await server.client(JULIET)
         await juliet.send(f"<message to='{ROMEO}' type='headline'/>")  # so that the account is in memory
         store.hold("append")
-        juliet.send_nowait("".join(say(number) for number in range(4)))
+        juliet.send_nowait(says(0, 4))
         await server.pass_by()
         store.fail("append")
         store.let_go()
@@ -139,7 +139,7 @@ async def test_without_bound_they_wait_for_years() -> None:
     async with Harness("capulet.lit", toml="[limits]\noffline_messages = 0\noffline_days = 0") as server:
         await server.account(ROMEO)
         juliet = await server.client(JULIET)
-        await juliet.send("".join(say(number) for number in range(2_000)))
+        await juliet.send(says(0, 2_000))
         juliet.expect_nothing()
         await server.advance(4_000 * DAY)
         assert bodies(await online(server, "orchard")) == texts(0, 2_000)

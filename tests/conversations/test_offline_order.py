@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from tests.support.harness import Harness
 from tests.support.kept import HeldBack
-from tests.support.mail import JULIET, ROMEO, SECRET, bodies, kept, live, presence, say, texts
+from tests.support.mail import JULIET, ROMEO, SECRET, bodies, coming, kept, live, presence, say, says, texts
 from xmppd.jid import Jid
 from xmppd.storage.archive import Kind, NewMessage, NewRow
-
-
-@pytest.fixture
-def store() -> HeldBack:
-    return HeldBack()
-
-
-@pytest_asyncio.fixture
-async def held(store: HeldBack) -> AsyncIterator[Harness]:
-    """A server whose archive the test holds back."""
-    async with Harness("capulet.lit", wrap=store.wrap) as server:
-        await server.account(ROMEO)
-        yield server
-        store.let_go()
 
 
 async def test_what_comes_while_the_kept_ones_are_loaded_stays_behind_them(
@@ -34,9 +17,7 @@ async def test_what_comes_while_the_kept_ones_are_loaded_stays_behind_them(
     juliet = await held.client(JULIET)
     await juliet.send(say(1) + say(2))
     store.hold("owed.done")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
+    romeo = await coming(held, "orchard")
     juliet.send_nowait(say(3) + say(4))
     await held.pass_by()
     assert bodies(romeo) == []
@@ -53,12 +34,8 @@ async def test_what_was_accepted_while_somebody_came_is_delivered_like_any_other
     juliet = await held.client(JULIET)
     await juliet.send(say(1))
     store.hold("owed.done")
-    orchard = await held.client(f"{ROMEO}/orchard")
-    orchard.send_nowait("<presence/>")
-    await held.pass_by()
-    home = await held.client(f"{ROMEO}/home")
-    home.send_nowait("<presence/>")
-    await held.pass_by()
+    orchard = await coming(held, "orchard")
+    home = await coming(held, "home")
     juliet.send_nowait(say(2))
     await held.pass_by()
     store.let_go()
@@ -81,9 +58,7 @@ async def test_one_that_is_committed_when_the_last_look_is_over_is_not_stuck(
     await held.pass_by()
     assert store.waiting(point) == 1
     store.hold("owed.done")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
+    romeo = await coming(held, "orchard")
     store.let_go("owed.done")  # the look found nothing, or something whose sender was not told yet
     await held.pass_by()
     store.let_go()
@@ -97,9 +72,7 @@ async def test_one_whose_commit_is_told_before_the_look_that_missed_it_is_over_i
 ) -> None:
     juliet = await held.client(JULIET)
     store.hold("owed.done")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
+    romeo = await coming(held, "orchard")
     assert store.waiting("owed.done") == 1  # it saw nothing
     juliet.send_nowait(say(1))
     await held.pass_by()
@@ -135,11 +108,9 @@ async def test_who_is_cut_off_and_back_before_that_is_noticed_gets_the_rest(
     held: Harness, store: HeldBack
 ) -> None:
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(40)))
+    await juliet.send(says(0, 40))
     store.hold("owed")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
+    romeo = await coming(held, "orchard")
     store.step("owed")
     await held.pass_by()
     assert store.waiting("owed") == 1
@@ -165,9 +136,7 @@ async def test_messages_that_are_not_stored_stay_in_their_place(held: Harness, s
     juliet = await held.client(JULIET)
     await juliet.send(say(1))
     store.hold("owed.done")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
+    romeo = await coming(held, "orchard")
     juliet.send_nowait(say(2, more=SECRET) + say(3) + say(4, more=SECRET) + say(5, more=SECRET) + say(6))
     juliet.send_nowait(say(7, more=SECRET))
     await held.pass_by()
@@ -182,12 +151,10 @@ async def test_they_stay_in_their_place_while_nobody_has_read_the_archive(
 ) -> None:
     """The account comes into memory with messages that another process has stored."""
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(60)))
+    await juliet.send(says(0, 60))
     held.node.core.accounts.forget(Jid.parse(ROMEO))
     store.hold("owed")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
+    romeo = await coming(held, "orchard")
     juliet.send_nowait(say(60, more=SECRET) + say(61) + say(62, more=SECRET))
     await held.pass_by()
     for _ in range(4):
@@ -221,10 +188,8 @@ async def test_they_stay_in_their_place_where_the_archive_is_read_before_this_no
 async def test_what_stands_in_line_in_memory_is_bounded(held: Harness, store: HeldBack) -> None:
     juliet = await held.client(JULIET)
     store.hold("owed.done")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
-    juliet.send_nowait("".join(say(number, more=SECRET) for number in range(203)))
+    romeo = await coming(held, "orchard")
+    juliet.send_nowait(says(0, 203, more=SECRET))
     await held.pass_by()
     assert bodies(romeo) == ["200", "201", "202"]
     store.let_go()

@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from tests.support.harness import Client, Harness
 from tests.support.kept import HeldBack
-from tests.support.mail import JULIET, ROMEO, SECRET, bodies, kept, online, presence, say, texts
+from tests.support.mail import JULIET, ROMEO, SECRET, bodies, coming, kept, online, presence, say, says, texts
 from xmppd.storage.archive import Kind, NewMessage, NewRow
 
 
-@pytest.fixture
-def store() -> HeldBack:
-    return HeldBack()
-
-
-@pytest_asyncio.fixture
-async def held(store: HeldBack) -> AsyncIterator[Harness]:
-    """A server whose archive the test holds back."""
-    async with Harness("capulet.lit", wrap=store.wrap) as server:
-        await server.account(ROMEO)
-        yield server
-        store.let_go()
-
-
-async def test_who_is_cut_off_before_reading_gets_all_of_it_again(held: Harness, store: HeldBack) -> None:
+async def test_who_is_cut_off_before_reading_gets_all_of_it_again(held: Harness) -> None:
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(40)))
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.stop_reading()
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
+    await juliet.send(says(0, 40))
+    romeo = await coming(held, "orchard", reading=False)
     assert len(bodies(romeo)) == 25, "a page, then it has to read"
     romeo.cut()
     await held.settle()
     again = await online(held, "orchard")
-    assert bodies(again) == [str(number) for number in range(40)]
+    assert bodies(again) == texts(0, 40)
 
 
 async def test_who_is_cut_off_later_gets_the_rest_again(held: Harness, store: HeldBack) -> None:
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(60)))
+    await juliet.send(says(0, 60))
     store.hold("owed")
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
+    romeo = await coming(held, "orchard")
     store.step("owed")
     await held.pass_by()
     romeo.stop_reading()
@@ -61,7 +39,7 @@ async def test_who_is_cut_off_later_gets_the_rest_again(held: Harness, store: He
 
 async def test_of_two_devices_that_come_at_once_one_gets_them(held: Harness, store: HeldBack) -> None:
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(40)))
+    await juliet.send(says(0, 40))
     store.hold("owed")
     orchard, home = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "home")]
     orchard.send_nowait("<presence/>")
@@ -73,9 +51,9 @@ async def test_of_two_devices_that_come_at_once_one_gets_them(held: Harness, sto
     assert bodies(home) == []
 
 
-async def test_when_the_first_device_is_cut_off_the_second_takes_over(held: Harness, store: HeldBack) -> None:
+async def test_when_the_first_device_is_cut_off_the_second_takes_over(held: Harness) -> None:
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(40)))
+    await juliet.send(says(0, 40))
     orchard, home = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "home")]
     orchard.stop_reading()
     orchard.send_nowait("<presence/>")
@@ -92,11 +70,11 @@ async def test_when_the_first_device_is_cut_off_the_second_takes_over(held: Harn
 
 @pytest.mark.parametrize("acks", [False, True])
 async def test_a_device_that_does_not_read_holds_up_the_others_for_a_moment_only(
-    held: Harness, store: HeldBack, acks: bool
+    held: Harness, acks: bool
 ) -> None:
     """It lost its network, say, and nobody knows yet."""
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(40)))
+    await juliet.send(says(0, 40))
     slow, home = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "home")]
     if acks:
         await slow.enable()
@@ -122,9 +100,9 @@ async def test_a_device_that_does_not_read_holds_up_the_others_for_a_moment_only
     assert await held.waiting(ROMEO) == 0
 
 
-async def test_it_may_take_its_time_while_the_other_device_sleeps(held: Harness, store: HeldBack) -> None:
+async def test_it_may_take_its_time_while_the_other_device_sleeps(held: Harness) -> None:
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(20)))
+    await juliet.send(says(0, 20))
     slow, phone = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "phone")]
     await phone.enable()
     slow.stop_reading()
@@ -148,7 +126,7 @@ async def test_when_the_first_device_wants_no_more_the_second_takes_over(
     held: Harness, store: HeldBack, last: str
 ) -> None:
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(60)))
+    await juliet.send(says(0, 60))
     store.hold("owed")
     orchard, home = [await held.client(f"{ROMEO}/{name}") for name in ("orchard", "home")]
     orchard.send_nowait("<presence/>")
@@ -164,13 +142,10 @@ async def test_when_the_first_device_wants_no_more_the_second_takes_over(
     assert bodies(home) == texts(25, 60)
 
 
-async def test_when_nobody_is_left_it_stays_kept_with_its_time(held: Harness, store: HeldBack) -> None:
+async def test_when_nobody_is_left_it_stays_kept_with_its_time(held: Harness) -> None:
     juliet = await held.client(JULIET)
     await juliet.send(say(1))
-    romeo = await held.client(f"{ROMEO}/orchard")
-    romeo.stop_reading()
-    romeo.send_nowait("<presence/>")
-    await held.pass_by()
+    romeo = await coming(held, "orchard", reading=False)
     await held.pass_by()
     juliet.send_nowait(say(2))
     await held.pass_by()
@@ -212,10 +187,7 @@ async def test_when_the_next_one_comes_as_the_first_wants_no_more(held: Harness,
 async def test_who_wanted_nothing_for_a_moment_misses_nothing_later(held: Harness, store: HeldBack) -> None:
     juliet = await held.client(JULIET)
     await juliet.send(say(1))
-    orchard = await held.client(f"{ROMEO}/orchard")
-    orchard.stop_reading()
-    orchard.send_nowait("<presence/>")
-    await held.pass_by()
+    orchard = await coming(held, "orchard", reading=False)
     orchard.send_nowait(presence(-1))
     await held.pass_by()
     juliet.send_nowait(say(2))
@@ -244,11 +216,11 @@ async def acknowledging(held: Harness, resource: str) -> Client:
 @pytest.mark.parametrize("number", [10, 40, 60])
 @pytest.mark.parametrize("other", [True, False], ids=["another one is there", "nobody else is there"])
 async def test_when_a_device_that_acknowledges_is_cut_off_while_it_is_given_them(
-    held: Harness, store: HeldBack, number: int, other: bool
+    held: Harness, number: int, other: bool
 ) -> None:
     """All of it is owed again: the last that it acknowledged was nothing."""
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(each) for each in range(number)))
+    await juliet.send(says(0, number))
     orchard, home = await acknowledging(held, "orchard"), await held.client(f"{ROMEO}/home")
     orchard.stop_reading()
     orchard.send_nowait("<presence/>")
@@ -268,7 +240,7 @@ async def test_when_a_device_that_acknowledges_is_cut_off_while_it_is_given_them
 
 async def test_when_it_is_cut_off_while_the_archive_is_read(held: Harness, store: HeldBack) -> None:
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(each) for each in range(40)))
+    await juliet.send(says(0, 40))
     orchard, home = await acknowledging(held, "orchard"), await held.client(f"{ROMEO}/home")
     store.hold("owed.done")
     orchard.send_nowait("<presence/>")
@@ -286,9 +258,9 @@ async def test_when_it_is_cut_off_while_the_archive_is_read(held: Harness, store
     assert await held.waiting(ROMEO) == 0
 
 
-async def test_what_it_acknowledged_is_not_given_again(held: Harness, store: HeldBack) -> None:
+async def test_what_it_acknowledged_is_not_given_again(held: Harness) -> None:
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(each) for each in range(10)))
+    await juliet.send(says(0, 10))
     orchard = await acknowledging(held, "orchard")
     await orchard.send("<presence/>")
     await juliet.send(say(10) + say(11))
@@ -301,9 +273,7 @@ async def test_what_it_acknowledged_is_not_given_again(held: Harness, store: Hel
     assert await held.waiting(ROMEO) == 0
 
 
-async def test_what_all_devices_got_and_one_did_not_acknowledge_is_not_given_again(
-    held: Harness, store: HeldBack
-) -> None:
+async def test_what_all_devices_got_and_one_did_not_acknowledge_is_not_given_again(held: Harness) -> None:
     juliet = await held.client(JULIET)
     orchard = await acknowledging(held, "orchard")
     await orchard.send("<presence/>")
@@ -316,7 +286,7 @@ async def test_what_all_devices_got_and_one_did_not_acknowledge_is_not_given_aga
 
 
 async def test_what_was_sent_to_one_device_alone_goes_to_another_if_it_was_not_acknowledged(
-    held: Harness, store: HeldBack
+    held: Harness,
 ) -> None:
     juliet = await held.client(JULIET)
     orchard = await acknowledging(held, "orchard")
@@ -337,7 +307,7 @@ async def resumable(held: Harness, resource: str) -> Client:
     return client
 
 
-async def test_who_reads_now_gets_what_is_left_not_who_sleeps(held: Harness, store: HeldBack) -> None:
+async def test_who_reads_now_gets_what_is_left_not_who_sleeps(held: Harness) -> None:
     """Of a phone that began anew each time it lost the network several sessions sleep."""
     juliet = await held.client(JULIET)
     first, second = [await resumable(held, name) for name in ("first", "second")]
@@ -356,15 +326,13 @@ async def test_who_reads_now_gets_what_is_left_not_who_sleeps(held: Harness, sto
 
 async def test_who_comes_takes_over_from_who_fell_asleep(held: Harness, store: HeldBack) -> None:
     juliet = await held.client(JULIET)
-    await juliet.send("".join(say(number) for number in range(40)))
+    await juliet.send(says(0, 40))
     sleeper = await resumable(held, "sleeper")
     store.hold("owed")
     sleeper.send_nowait("<presence/>")
     await held.pass_by()
     sleeper.cut()
-    home = await held.client(f"{ROMEO}/home")
-    home.send_nowait("<presence/>")
-    await held.pass_by()
+    home = await coming(held, "home")
     store.let_go()
     await held.settle()
     assert not sleeper.session.over

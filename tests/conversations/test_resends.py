@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 import pytest_asyncio
 
@@ -15,19 +13,10 @@ from xmppd.storage.archive import Query
 LATER = 601.0  # seconds: the session is no new one any more, and the start of the node is long ago
 
 
-@pytest.fixture
-def store() -> HeldBack:
-    return HeldBack()
-
-
 @pytest_asyncio.fixture
-async def server(store: HeldBack) -> AsyncIterator[Harness]:
-    async with Harness("capulet.lit", wrap=store.wrap) as server:
-        await server.account(ROMEO)
-        await server.account("paris@capulet.lit")
-        yield server
-        store.recover()
-        store.let_go()
+async def server(held: Harness) -> Harness:
+    await held.account("paris@capulet.lit")
+    return held
 
 
 def origin(id: object) -> str:
@@ -53,7 +42,7 @@ async def again(server: Harness, client: Client, *, jid: str = JULIET) -> Client
     return await server.client(jid)
 
 
-async def test_what_is_sent_again_is_stored_and_delivered_once(server: Harness, store: HeldBack) -> None:
+async def test_what_is_sent_again_is_stored_and_delivered_once(server: Harness) -> None:
     romeo = await online(server, "garden")
     juliet = await server.client(JULIET)
     await juliet.send(tell(1) + tell(2))

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from tests.support.harness import Client, Harness
 from tests.support.kept import HeldBack
+from tests.support.mail import bodies, say, says, texts
 from xmppd.jid import Jid
 
 JULIET, ROMEO = "juliet@capulet.lit", "romeo@montague.lit"
@@ -23,11 +24,6 @@ async def server() -> AsyncIterator[Harness]:
         yield server
 
 
-@pytest.fixture
-def store() -> HeldBack:
-    return HeldBack()
-
-
 @pytest_asyncio.fixture
 async def held(store: HeldBack) -> AsyncIterator[Harness]:
     """Two nodes whose archive the test holds back."""
@@ -37,23 +33,13 @@ async def held(store: HeldBack) -> AsyncIterator[Harness]:
         store.let_go()
 
 
-def texts(client: Client) -> list[str]:
-    """The bodies of the messages that came, taken away from what was received."""
-    found, client.received = client.received, []
-    return [body.text() for element in found if element.name == "message" for body in element.each("body")]
-
-
-def say(text: object, to: str, type: str = "chat") -> str:
-    return f"<message to='{to}' type='{type}' id='{text}'><body>{text}</body></message>"
-
-
 async def test_what_is_kept_on_one_node_is_fetched_on_the_other(server: Harness) -> None:
     juliet = await server.client(f"{JULIET}/balcony")
     await server.account(ROMEO)
-    await juliet.send("".join(say(number, ROMEO) for number in range(30)))
+    await juliet.send(says(0, 30, ROMEO))
     romeo = await server.client(f"{ROMEO}/garden", node=1)
     await romeo.send("<presence/>")
-    assert texts(romeo) == [str(number) for number in range(30)]
+    assert bodies(romeo) == texts(0, 30)
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["after it was told of him", "before"])
@@ -82,7 +68,7 @@ async def test_one_that_is_committed_after_the_other_node_has_looked_is_not_stuc
         for envelope in late:
             send(*envelope)
     await held.settle()
-    assert texts(romeo) == ["1"]
+    assert bodies(romeo) == ["1"]
     assert await held.waiting(ROMEO) == 0
 
 
@@ -98,10 +84,10 @@ async def test_a_message_from_the_other_node_does_not_overtake_what_is_kept(
     juliet.send_nowait(say(3, ROMEO) + say(4, str(romeo.jid)))
     juliet.send_nowait(f"<iq type='get' id='5' to='{romeo.jid}'>{UNKNOWN}</iq>")
     await held.pass_by()
-    assert texts(romeo) == []
+    assert bodies(romeo) == []
     store.let_go()
     await held.settle()
-    assert texts(romeo) == ["1", "2", "3", "4"]
+    assert bodies(romeo) == ["1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize("steady", [True, False])
@@ -183,9 +169,9 @@ async def test_what_came_from_the_other_node_behind_the_kept_ones_is_kept_if_nob
     await held.pass_by()
     store.let_go()
     await held.settle()
-    assert texts(romeo) == ["3"]
+    assert bodies(romeo) == ["3"]
     await romeo.send("<presence/>")
-    assert texts(romeo) == ["1", "2"]
+    assert bodies(romeo) == ["1", "2"]
 
 
 async def test_who_wants_messages_again_gets_what_another_node_kept_meanwhile(server: Harness) -> None:
@@ -197,10 +183,10 @@ async def test_who_wants_messages_again_gets_what_another_node_kept_meanwhile(se
     ):
         await romeo.send(leave)
         await juliet.send(say(number, ROMEO))
-        assert texts(romeo) == []
+        assert bodies(romeo) == []
         server.nodes[0].core.accounts.drop(Jid.parse(ROMEO))
         await romeo.send("<presence/>")
-        assert texts(romeo) == [str(number)]
+        assert bodies(romeo) == [str(number)]
         assert await server.waiting(ROMEO, node=1) == 0
 
 
@@ -219,8 +205,8 @@ async def test_a_message_for_a_device_on_the_other_node_goes_only_there_while_ke
     await held.pass_by()
     store.let_go()
     await held.settle()
-    assert texts(here) == ["1", "3"]
-    assert texts(there) == ["2"]
+    assert bodies(here) == ["1", "3"]
+    assert bodies(there) == ["2"]
     assert await held.waiting(ROMEO) == 0
 
 
@@ -232,9 +218,9 @@ async def test_a_node_does_not_count_as_delivered_what_only_another_one_can_deli
     await there.send("<presence/>")
     await here.send("<presence type='unavailable'/>")
     await juliet.send(say(1, ROMEO))
-    assert texts(there) == ["1"]
+    assert bodies(there) == ["1"]
     assert await server.waiting(ROMEO) == 1, "it is not acknowledged"
     await there.close()
     await here.send("<presence/>")
-    assert texts(here) == ["1"]
+    assert bodies(here) == ["1"]
     assert await server.waiting(ROMEO) == 0

@@ -32,6 +32,11 @@ def say(text: object, to: str = ROMEO, type: str = "chat", more: str = "") -> st
     return f"<message to='{to}' type='{type}' id='{text}'><body>{text}</body>{more}</message>"
 
 
+def says(first: int, end: int, to: str = ROMEO, more: str = "") -> str:
+    """``say`` for each of ``texts(first, end)``."""
+    return "".join(say(text, to, more=more) for text in texts(first, end))
+
+
 def kept(text: object, sender: str = JULIET, at: float = EPOCH, to: str = ROMEO) -> str:
     """What ``say`` becomes for who gets it later."""
     return (
@@ -62,4 +67,16 @@ async def online(server: Harness, resource: str, priority: int = 0) -> Client:
     client = await server.client(f"{ROMEO}/{resource}")
     await client.send(presence(priority))
     client.received = [element for element in client.received if element.name != "presence"]
+    return client
+
+
+async def coming(server: Harness, resource: str, *, reading: bool = True) -> Client:
+    """A client of Romeo's that sends initial presence, when all have gone on as far as the test lets them;
+    ``reading=False``: what it is sent stays in the socket.
+    """
+    client = await server.client(f"{ROMEO}/{resource}")
+    if not reading:
+        client.stop_reading()
+    client.send_nowait("<presence/>")
+    await server.pass_by()
     return client
