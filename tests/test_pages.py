@@ -9,7 +9,7 @@ import pytest
 
 from docs.generate import DOCS
 from xmppd.cli.extensions import options
-from xmppd.config import parse
+from xmppd.config import Limits, parse
 
 ROOT = DOCS.parent
 EXAMPLES = DOCS / "examples"
@@ -24,6 +24,7 @@ SHOWN = {
     "tutorial.md": ("certbot-deploy-hook",),
 }
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+DEFAULT = re.compile(r"`(\w+)` \(([\d,]+)( MiB)?\)")
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -81,3 +82,11 @@ def test_settings_are_settings(page: Path) -> None:
             options(),
             name=name(page),
         )
+
+
+def test_the_page_about_limits_names_the_defaults() -> None:
+    limits = Limits()
+    named = DEFAULT.findall((DOCS / "how-to" / "limits.md").read_text())
+    said = {name: int(number.replace(",", "")) * (2**20 if unit else 1) for name, number, unit in named}
+    del said["per_address_per_hour"]  # of an extension
+    assert said == {name: getattr(limits, name) for name in said}
