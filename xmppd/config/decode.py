@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
@@ -56,7 +57,12 @@ class Field:
 
 def fields(struct: type[Struct]) -> dict[str, Field]:
     """The keys of ``struct`` in the order of their definition."""
-    return {info.encode_name: Field(info) for info in msgspec.structs.fields(struct)}
+    return dict(_fields(struct))
+
+
+@cache  # a class does not change, and to evaluate its annotations takes longer than to read a file
+def _fields(struct: type[Struct]) -> tuple[tuple[str, Field], ...]:
+    return tuple((info.encode_name, Field(info)) for info in msgspec.structs.fields(struct))
 
 
 class Decoder:
