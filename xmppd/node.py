@@ -143,7 +143,14 @@ async def build(
         limit=limits.offline_messages,
         resend_seconds=limits.resend_seconds,
     )
-    resumption = Resumption(directory, clock, tasks, facts, Reread(stores.archive, stanza_ids))
+    resumption = Resumption(
+        directory,
+        clock,
+        tasks,
+        facts,
+        Reread(stores.archive, stanza_ids),
+        sleeping_bytes=limits.sm_sleeping_bytes,
+    )
     arrivals = Arrivals(delivery, router, accounts, tasks)
     directory.set_arrivals(arrivals.hold, arrivals.lost)
     requests = Requests(iqs, router, ids)

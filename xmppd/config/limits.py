@@ -204,6 +204,15 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sm_queue_bytes: Annotated[
         int, bound(1024 * _MIB, "The same for the bytes of their content.", least=16_384)
     ] = _MIB
+    sm_sleeping_bytes: Annotated[
+        int,
+        bound(
+            65_536 * _MIB,
+            "Bytes that all sessions without a connection hold together of what is in no archive, such as presence and "
+            "answers; beyond, the one that holds most ends.",
+            least=_MIB,
+        ),
+    ] = 256 * _MIB
 
     # memory
     cached_accounts: Annotated[

@@ -20,7 +20,7 @@ from xmppd.clock import Clock, stamp
 from xmppd.errors import StreamError
 from xmppd.jid import Jid
 from xmppd.sessions.account import Account
-from xmppd.sessions.asleep import Asleep
+from xmppd.sessions.asleep import Asleep, Sleepers
 from xmppd.sessions.directory import Directory
 from xmppd.sessions.facts import Facts, SessionGone
 from xmppd.sessions.session import Gate, Link, Session
@@ -61,14 +61,24 @@ class Resumed:
 class Resumption:
     """Puts sessions to sleep and wakes them up."""
 
-    def __init__(self, directory: Directory, clock: Clock, tasks: Tasks, facts: Facts, rows: Rows) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        clock: Clock,
+        tasks: Tasks,
+        facts: Facts,
+        rows: Rows,
+        *,
+        sleeping_bytes: int,
+    ) -> None:
         """``rows`` reads messages of an account's archive again, as they were delivered; those that are not there any
-        more are left out.
+        more are left out. Sessions that sleep hold at most ``sleeping_bytes`` that are in no archive (0: any number).
         """
         self._directory = directory
         self._clock = clock
         self._tasks = tasks
         self._rows = rows
+        self._sleepers = Sleepers(self.end, sleeping_bytes)
         self._closed = False
         self._handled: dict[tuple[Jid, str], int] = {}  # by account and id, the oldest first
         self._gate: Callable[[Session], Gate] | None = None
@@ -108,10 +118,12 @@ class Resumption:
         session.link = asleep
         if session.gate is None and self._gate is not None:
             session.gate = self._gate(session)
+        self._sleepers.add(session, sm)
         return asleep
 
     def _on_gone(self, fact: SessionGone) -> None:
         session = fact.session
+        self._sleepers.remove(session)
         if isinstance(session.link, Asleep):
             session.link.release(StreamError("connection-timeout"))
             session.gate = None
@@ -172,6 +184,7 @@ class Resumption:
         """``session`` has the connection ``link``, on which nothing but ``<resumed/>`` was written."""
         session.link.release(StreamError("conflict", _CONFLICT))
         session.link = link
+        self._sleepers.remove(session)
         self._write_again(session, link, {})
 
     def _write_again(self, session: Session, link: Link, contents: Mapping[int, bytes]) -> None:

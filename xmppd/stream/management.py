@@ -83,7 +83,7 @@ class Management:
 
     __slots__ = (
         "_bounds", "_bytes", "_full", "_gone", "_kept", "_now", "_queue", "_unasked", "_written", "acknowledged",
-        "asking", "base", "id", "live", "seconds", "since",
+        "asking", "base", "growing", "id", "live", "seconds", "since",
     )  # fmt: skip
 
     def __init__(self, bounds: Bounds, base: int, now: Callable[[], float]) -> None:
@@ -104,6 +104,9 @@ class Management:
         self.since = 0.0  # when it was live last, while it is not
         self.id = ""  # by which it is resumed; empty: it is not to be
         self.seconds = 0.0  # for which it may be resumed
+        self.growing: Callable[[int], None] | None = (
+            None  # told of bytes that come while not live, and no archive has
+        )
 
     @property
     def sent(self) -> int:
@@ -135,7 +138,10 @@ class Management:
         if self._full > bounds.stanzas > 0 or self._bytes > bounds.bytes > 0:
             self._make_room()
         if not live:
-            if row and self._is_much():
+            if not row:
+                if self.growing is not None:
+                    self.growing(len(data))
+            elif self._is_much():
                 self._drop(len(self._queue) - 1)
             return None
         self._unasked += 1
@@ -235,6 +241,10 @@ class Management:
     def unacknowledged(self) -> list[Entry]:
         """What the client has not acknowledged, in order; what is gone for good is left out."""
         return [entry for entry in self._queue if entry[0] is not None or entry[1]]
+
+    def unarchived(self) -> int:
+        """How many bytes of content are in no archive."""
+        return sum(len(data) for data, row, _ in self._queue if data is not None and not row)
 
     # Room
 
