@@ -2,12 +2,14 @@
 #
 # PYTHON       the interpreter that makes .venv, 3.11 or newer: make run PYTHON=python3.12
 # ARGS         for run, bench:   make run ARGS="-c xmppd.toml"
-# PYTEST_ARGS  for test, soak:   make test PYTEST_ARGS="tests/unit -x"
+# PYTEST_ARGS  for test, soak:   make test PYTEST_ARGS="tests/unit -x"; -n 0 in it: all in one process
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip
 SOURCES := setup.cfg pyproject.toml
+# One worker per core; who is done takes from who is not. A later -n in PYTEST_ARGS counts instead.
+WORKERS := $(if $(findstring no:xdist,$(PYTEST_ARGS)),,-n logical --maxprocesses 8 --dist worksteal)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format bench soak docs clean
@@ -18,8 +20,8 @@ help: ## list the targets
 run: .venv/.installed ## start a server on localhost (SQLite, self-made certificate, a login printed once)
 	$(BIN)/xmppd serve $(ARGS)
 
-test: .venv/.installed-test ## run all tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: .venv/.installed-test ## run all tests, on all cores
+	$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
 
 soak: .venv/.installed-test ## run the long versions of the fuzz, kill and chaos tests
 	XMPPD_SOAK=1 $(BIN)/python -m pytest -m soak -o timeout=7200 -o faulthandler_timeout=7300 $(PYTEST_ARGS)

@@ -5,8 +5,11 @@
 - A warning, a coroutine that was never awaited, an exception in a finalizer (`filterwarnings = error` in setup.cfg).
 - Taking longer than `timeout` in setup.cfg; depending on the order of tests (pytest-randomly shuffles them).
 - Being skipped, when the environment variable CI is set: there, a service that is not at hand is a failure.
+- A worker process that ends before it should (`make test` runs one per core).
 
-Each of these is proven in test_house.py. Async tests and fixtures run on a loop of their own (loop scope `function`).
+Each of these is proven in test_house.py, in one process and with workers. What a worker finds when its tests are over,
+it hands to the process that started it, which fails the run. Async tests and fixtures run on a loop of their own (loop
+scope `function`).
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -39,7 +43,7 @@ settings.load_profile("soak" if SOAK else "short")
 
 
 class Harness:
-    """One per run: collects what happens outside of any assertion."""
+    """One per process: collects what happens outside of any assertion."""
 
     def __init__(self) -> None:
         self.stray: list[str] = []  # loop exceptions that no test has been failed for yet
@@ -65,20 +69,45 @@ class Harness:
         if report.skipped:
             self.skipped.append(report.nodeid)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """A worker has ended: its last words, or that it had none. xdist runs on where a worker died between tests."""
+        worker = node.gateway.id
+        if error:
+            self.stray.append(f"the worker {worker} ended by itself: {error}")
+        else:
+            self.stray += node.workeroutput[STRAY]
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        previous, sys.unraisablehook = sys.unraisablehook, self._keep_unraisable
         gc.collect()  # what was lost in a cycle tells its loop now
-        if self.stray or (self.skipped and _switched_on("CI")):
+        sys.unraisablehook = previous
+        if _is_worker(session.config):
+            session.config.workeroutput[STRAY] = self.stray  # type: ignore[attr-defined]  # made by xdist
+        elif self.stray or (self.skipped and _switched_on("CI")):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _keep_unraisable(self, lost: sys.UnraisableHookArgs) -> None:
+        """pytest would raise it when it ends, which nobody hears of in a worker."""
+        self.stray.append(f"{lost.err_msg or 'exception ignored in'}: {lost.object!r}: {lost.exc_value!r}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for line in self.stray:
-            terminalreporter.write_line(f"unhandled in an event loop, found after the test: {line}", red=True)
+            terminalreporter.write_line(f"unhandled, found after the test: {line}", red=True)
         if _switched_on("CI"):
             for name in self.skipped:
                 terminalreporter.write_line(f"skipped, which fails the run when CI is set: {name}", red=True)
+        seed = terminalreporter.config.getoption("randomly_seed", None)
+        terminalreporter.write_line(f"the order of tests was that of --randomly-seed={seed}")
 
 
 HARNESS = pytest.StashKey[Harness]()
+STRAY = "stray"  # by which a worker hands over what it found
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this process runs tests for another one (pytest-xdist)."""
+    return hasattr(config, "workerinput")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -86,10 +115,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(harness, "xmppd-harness")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "soak" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.soak)
+    if _is_worker(config):
+        # The longest first, lest one core runs them while the others have nothing left to do. They stand side by side,
+        # and so go to one worker, which is robbed of them only when the others have done all the rest.
+        items.sort(key=_haste)
+
+
+def _haste(item: pytest.Item) -> int:
+    """The order of random order: what has a long version takes longest here too, then what is marked slow."""
+    return 0 if item.get_closest_marker("soak") else 1 if item.get_closest_marker("slow") else 2
 
 
 @pytest.fixture(autouse=True)

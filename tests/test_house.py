@@ -239,54 +239,82 @@ def test_what_is_imported_is_declared() -> None:
 # ---- a harness that lets nothing pass in silence
 
 
+WORKERS = ["-n", "2", "--dist", "worksteal"]  # as `make test` has it
+
+
 @pytest.fixture
 def harness(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A folder with our conftest.py and pytest settings, outside of CI."""
+    """A folder with our conftest.py and pytest settings, outside of CI, and outside of the workers of this run."""
     shutil.copy(ROOT / "tests" / "conftest.py", pytester.path)
     shutil.copy(ROOT / "setup.cfg", pytester.path)
-    monkeypatch.delenv("CI", raising=False)
-    monkeypatch.delenv("XMPPD_SOAK", raising=False)
+    for variable in ("CI", "XMPPD_SOAK", *(name for name in os.environ if name.startswith("PYTEST_XDIST"))):
+        monkeypatch.delenv(variable, raising=False)
     return pytester
 
 
-@pytest.mark.parametrize(
-    ("source", "said"),
-    [
-        (
-            "async def test_it():\n    asyncio.create_task(asyncio.sleep(9), name='lost')",
-            "*task left behind: *lost*",
-        ),
-        (
-            "async def test_it():\n    asyncio.get_running_loop().call_soon(lambda: 1 / 0)",
-            "*ZeroDivisionError*",
-        ),
-        (
-            "async def fails():\n    raise KeyError\n"
-            "async def test_it():\n    asyncio.create_task(fails())\n    await asyncio.sleep(0)",
-            "*Task exception was never retrieved: KeyError*",
-        ),
-        ("async def f(): pass\ndef test_it():\n    f()", "*coroutine 'f' was never awaited*"),
-        (
-            "class A:\n    def __del__(self): raise KeyError\ndef test_it():\n    A()",
-            "*PytestUnraisableException*",
-        ),
-        ("def test_it():\n    warnings.warn('old', DeprecationWarning)", "*DeprecationWarning: old*"),
-        (
-            "@pytest.mark.timeout(0.2)\nasync def test_it():\n    await asyncio.Event().wait()",
-            "*Timeout*0.2*",
-        ),
-        ("@pytest.mark.typo\ndef test_it(): pass", "*'typo' not found in `markers`*"),
-        ("@pytest.mark.xfail\ndef test_it(): pass", "*XPASS(strict)*"),
-    ],
-)
-def test_the_harness_fails_a_test_for(harness: pytest.Pytester, source: str, said: str) -> None:
-    harness.makepyfile(f"import asyncio, pytest, warnings\n{source}")
-    result = harness.runpytest_subprocess(".")
-    assert result.ret != 0
-    result.stdout.fnmatch_lines([said])
+@pytest.fixture(params=[[], WORKERS], ids=["one process", "workers"])
+def processes(request: pytest.FixtureRequest) -> list[str]:
+    """The arguments for pytest that say how many processes run the tests."""
+    arguments: list[str] = request.param
+    return arguments
 
 
-def test_the_harness_finds_what_comes_to_light_after_the_test(harness: pytest.Pytester) -> None:
+MISTAKES = {
+    "task": (
+        "async def test_it():\n    asyncio.create_task(asyncio.sleep(9), name='lost')",
+        "*task left behind: *lost*",
+    ),
+    "callback": (
+        "async def test_it():\n    asyncio.get_running_loop().call_soon(lambda: 1 / 0)",
+        "*ZeroDivisionError*",
+    ),
+    "exception": (
+        "async def fails():\n    raise KeyError\n"
+        "async def test_it():\n    asyncio.create_task(fails())\n    await asyncio.sleep(0)",
+        "*Task exception was never retrieved: KeyError*",
+    ),
+    "coroutine": (
+        "async def f(): pass\ndef test_it():\n    f()",
+        "*coroutine 'f' was never awaited*",
+    ),
+    "finalizer": (
+        "class A:\n    def __del__(self): raise KeyError\ndef test_it():\n    A()",
+        "*PytestUnraisableException*",
+    ),
+    "warning": (
+        "def test_it():\n    warnings.warn('old', DeprecationWarning)",
+        "*DeprecationWarning: old*",
+    ),
+    "timeout": (
+        "@pytest.mark.timeout(0.2)\nasync def test_it():\n    await asyncio.Event().wait()",
+        "*Timeout*0.2*",
+    ),
+    "marker": (
+        "@pytest.mark.typo\ndef test_it(): pass",
+        "*'typo' not found in `markers`*",
+    ),
+    "pass": (
+        "@pytest.mark.xfail\ndef test_it(): pass",
+        "*XPASS(strict)*",
+    ),
+}  # fmt: skip
+
+
+def test_the_harness_fails_a_test_for_each_mistake(harness: pytest.Pytester, processes: list[str]) -> None:
+    for name, (source, _) in MISTAKES.items():
+        harness.makepyfile(**{f"test_{name}": f"import asyncio, pytest, warnings\n{source}"})
+    harness.makepyfile(test_none="async def test_it(): pass")
+    result = harness.runpytest_subprocess(".", "--continue-on-collection-errors", *processes)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    summary = [line.split()[1] for line in result.outlines if line.startswith(("FAILED ", "ERROR "))]
+    assert {line.partition(".py")[0] for line in summary} == {f"test_{name}" for name in MISTAKES}
+    for _, said in MISTAKES.values():
+        result.stdout.fnmatch_lines([said])
+
+
+def test_the_harness_finds_what_comes_to_light_after_the_test(
+    harness: pytest.Pytester, processes: list[str]
+) -> None:
     harness.makepyfile(
         """
         import asyncio, pytest
@@ -302,13 +330,77 @@ def test_the_harness_finds_what_comes_to_light_after_the_test(harness: pytest.Py
             await asyncio.sleep(0)
         """
     )
-    result = harness.runpytest_subprocess(".")
+    result = harness.runpytest_subprocess(".", *processes)
     result.assert_outcomes(passed=1)
-    assert result.ret != 0
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["*found after the test: *test_it: Task exception was never retrieved*"])
 
 
-def test_the_harness_passes_what_cleans_up(harness: pytest.Pytester) -> None:
+@pytest.mark.parametrize(
+    "finalizer",
+    ["raise KeyError('last')", "warnings.warn('last', ResourceWarning)"],
+    ids=["error", "warning"],
+)
+def test_the_harness_finds_what_is_lost_with_the_last_test(
+    harness: pytest.Pytester, processes: list[str], finalizer: str
+) -> None:
+    harness.makepyfile(
+        f"""
+        import sys, warnings
+        class Lost:
+            def __del__(self):
+                {finalizer}
+        def pytest_sessionfinish():
+            lost = Lost()
+            lost.itself = lost  # only the garbage collector finds it
+        def test_it(request):
+            request.config.pluginmanager.register(sys.modules[__name__], "later than the last test")
+        """
+    )
+    result = harness.runpytest_subprocess(".", *processes)
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*found after the test: *Lost*last*"])
+
+
+@pytest.mark.parametrize("moment", ["pytest_runtest_logfinish", "pytest_sessionfinish"])
+def test_a_worker_that_ends_by_itself_fails_the_run(harness: pytest.Pytester, moment: str) -> None:
+    """With no test left to run there is none that fails for it."""
+    harness.makepyfile(
+        f"""
+        import os, sys
+        def {moment}():
+            os._exit(0)
+        def test_it(request):
+            request.config.pluginmanager.register(sys.modules[__name__], "the end")
+        """
+    )
+    result = harness.runpytest_subprocess(".", *WORKERS, "--max-worker-restart=0")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        ["*found after the test: the worker gw* ended by itself: Not properly terminated"]
+    )
+
+
+def test_the_watchdog_ends_a_worker_that_hangs_and_fails_the_run(harness: pytest.Pytester) -> None:
+    harness.makepyfile(
+        """
+        import pytest, threading
+        @pytest.fixture(scope="session")
+        def hangs():
+            yield
+            threading.Event().wait()
+        def test_it(hangs): pass
+        """
+    )
+    result = harness.runpytest_subprocess(
+        ".", *WORKERS, "-o", "faulthandler_timeout=0.5", "-o", "timeout=0", "--max-worker-restart=0"
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stderr.fnmatch_lines(["Timeout (0:00:00.500000)!", "*in hangs"])
+
+
+def test_the_harness_passes_what_cleans_up(harness: pytest.Pytester, processes: list[str]) -> None:
     harness.makepyfile(
         """
         import asyncio, pytest
@@ -325,11 +417,11 @@ def test_the_harness_passes_what_cleans_up(harness: pytest.Pytester) -> None:
             assert not worker.done()
         """
     )
-    assert harness.runpytest_subprocess(".").ret == 0
+    assert harness.runpytest_subprocess(".", *processes).ret == 0
 
 
 def test_a_skip_fails_the_run_when_ci_is_set(
-    harness: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    harness: pytest.Pytester, processes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.makepyfile(
         test_mark="import pytest\n@pytest.mark.skip\ndef test_it(): pass",
@@ -337,9 +429,9 @@ def test_a_skip_fails_the_run_when_ci_is_set(
         test_file="import pytest\npytest.importorskip('there_is_no_such_module')\ndef test_it(): pass",
         test_good="def test_it(): pass",
     )
-    assert harness.runpytest_subprocess(".").ret == 0
+    assert harness.runpytest_subprocess(".", *processes).ret == 0
     monkeypatch.setenv("CI", "true")
-    result = harness.runpytest_subprocess(".")
+    result = harness.runpytest_subprocess(".", *processes)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     for name in ("mark", "call", "file"):
         result.stdout.fnmatch_lines([f"skipped, which fails the run when CI is set: test_{name}.py*"])
@@ -354,3 +446,43 @@ def test_the_soak_fixture_tells_the_length_and_marks_its_tests(
     harness.runpytest_subprocess(".", "-m", "soak").assert_outcomes(passed=1, deselected=1)
     monkeypatch.setenv("XMPPD_SOAK", "1")
     harness.runpytest_subprocess(".", "-m", "soak").assert_outcomes(passed=1, deselected=1)
+
+
+def test_the_order_is_random_and_can_be_had_again(harness: pytest.Pytester, processes: list[str]) -> None:
+    """Whoever runs on several cores, too, is told a seed that gives one order and the same dice in one process."""
+    harness.makepyfile(
+        "import random\n"
+        + "\n".join(
+            f"def test_{number}(): print('rolled', {number}, random.random())" for number in range(20)
+        )
+    )
+
+    def rolled(result: pytest.RunResult) -> list[tuple[int, str]]:
+        lines = [line.split() for line in result.outlines if line.startswith("rolled ")]
+        return [(int(number), dice) for _, number, dice in lines]
+
+    result = harness.runpytest_subprocess(".", "-rP", *processes)
+    (told,) = (line for line in result.outlines if line.startswith("the order of tests"))
+    seed = told.rpartition("=")[2]
+    again = rolled(harness.runpytest_subprocess(".", "-rP", f"--randomly-seed={seed}"))
+    assert again != sorted(again)
+    assert sorted(rolled(result)) == sorted(again)
+    if not processes:
+        assert rolled(result) == again
+
+
+def test_workers_begin_with_the_longest(harness: pytest.Pytester) -> None:
+    harness.makepyfile(
+        """
+        import pytest
+        def test_short(): pass
+        @pytest.mark.slow
+        def test_slow(): pass
+        def test_soak(soak): pass
+        def test_other(): pass
+        """
+    )
+    result = harness.runpytest_subprocess(".", "-vv", "-n", "1", "--dist", "worksteal")
+    order = [line.rpartition("::test_")[2].strip() for line in result.outlines if " PASSED " in line]
+    assert order[:2] == ["soak", "slow"]
+    assert sorted(order[2:]) == ["other", "short"]
