@@ -17,9 +17,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import pytest
 import pytest_asyncio
@@ -97,8 +99,8 @@ class Harness:
         if _switched_on("CI"):
             for name in self.skipped:
                 terminalreporter.write_line(f"skipped, which fails the run when CI is set: {name}", red=True)
-        seed = terminalreporter.config.getoption("randomly_seed", None)
-        terminalreporter.write_line(f"the order of tests was that of --randomly-seed={seed}")
+        if (seed := terminalreporter.config.getoption("randomly_seed", None)) is not None:
+            terminalreporter.write_line(f"the order of tests was that of --randomly-seed={seed}")
 
 
 HARNESS = pytest.StashKey[Harness]()
@@ -113,6 +115,14 @@ def _is_worker(config: pytest.Config) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     harness = config.stash[HARNESS] = Harness()
     config.pluginmanager.register(harness, "xmppd-harness")
+    # With Python's own handler asyncio would only cancel the test, which might take that for a failure; then the next
+    # one would run.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -448,6 +448,31 @@ def test_the_soak_fixture_tells_the_length_and_marks_its_tests(
     harness.runpytest_subprocess(".", "-m", "soak").assert_outcomes(passed=1, deselected=1)
 
 
+def test_an_interrupt_ends_the_run_whatever_the_test_makes_of_it(
+    harness: pytest.Pytester, processes: list[str]
+) -> None:
+    harness.makepyfile(
+        """
+        import asyncio, os, pytest, signal
+        async def test_first():
+            os.kill(os.getpid(), signal.SIGINT)
+            try:
+                await asyncio.sleep(9)
+            except asyncio.CancelledError:
+                pytest.fail("somebody cancelled it")
+        def test_second(): pass
+        def test_third(): pass
+        def test_fourth(): pass
+        """
+    )
+    result = harness.runpytest_subprocess(".", "-p", "no:randomly", *(["-n", "1"] if processes else []))
+    assert result.ret in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.TESTS_FAILED)
+    assert "passed" not in result.parseoutcomes()
+    result.stdout.fnmatch_lines(
+        ["* received keyboard-interrupt !" if processes else "*! KeyboardInterrupt !*"]
+    )
+
+
 def test_the_order_is_random_and_can_be_had_again(harness: pytest.Pytester, processes: list[str]) -> None:
     """Whoever runs on several cores, too, is told a seed that gives one order and the same dice in one process."""
     harness.makepyfile(
