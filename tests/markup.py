@@ -165,4 +165,5 @@ def _character(char: str, draw: Draw, escaped: set[str]) -> str:
     if char not in escaped and (char.isalnum() or draw(st.booleans())):
         return char
     ways = [f"&#{ord(char)};", f"&#x{ord(char):x};"]
-    return draw(st.sampled_from([_REFERENCES[char], *ways] if char in _REFERENCES else ways))  # type: ignore[no-any-return]
+    drawn: str = draw(st.sampled_from([_REFERENCES[char], *ways] if char in _REFERENCES else ways))
+    return drawn

@@ -8,8 +8,6 @@ where it allows M, the most available resources, all of them get it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 import pytest_asyncio
 
@@ -53,12 +51,6 @@ TABLE: dict[tuple[str, str], str] = {
     (MANY, MATCHING):      "D       D      D          D         D",
     (MANY, OTHER):         "E       A      E          S         S",
 }  # fmt: skip
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[Harness]:
-    async with Harness("capulet.lit", "montague.lit") as server:
-        yield server
 
 
 @pytest_asyncio.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 import pytest
 
 from tests.conversations.contacts import (
@@ -292,9 +294,9 @@ async def test_a_broadcast_loads_no_account_that_is_not_there(
         loaded.append(jid)
         return await get(jid)
 
-    async def watched_last_seen(jids: list[Jid], **more: object) -> object:
+    async def watched_last_seen(jids: Collection[Jid], **more: Iterable[Jid]) -> object:
         looked.append(len(jids))
-        return await last_seen(jids, **more)  # type: ignore[arg-type]
+        return await last_seen(jids, **more)
 
     monkeypatch.setattr(server.stores.accounts, "get", watched_get)
     monkeypatch.setattr(server.stores.accounts, "last_seen", watched_last_seen)

@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
+from tests.conversations.contacts import JULIET, ROMEO, sees
 from tests.support.harness import Client, Harness
 from tests.support.kept import HeldBack
+from xmppd.cluster.interfaces import ResourceEntry
 from xmppd.errors import StanzaError, StreamError
 from xmppd.jid import Jid
 from xmppd.sessions.session import Session
-from xmppd.storage.interfaces import Roster, RosterChange, RosterItem, Subscription
-
-JULIET, ROMEO = "juliet@capulet.lit", "romeo@montague.lit"
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[Harness]:
-    async with Harness("capulet.lit", "montague.lit") as server:
-        yield server
-
-
-async def befriend(server: Harness) -> None:
-    """Romeo sees Juliet's presence."""
-    for owner, contact, subscription in (
-        (JULIET, ROMEO, Subscription.FROM),
-        (ROMEO, JULIET, Subscription.TO),
-    ):
-        item = RosterItem(Jid.parse(contact), subscription=subscription)
-        await server.stores.rosters.update(
-            [RosterChange(await server.account(owner), item.jid, lambda before, item=item: item)]  # type: ignore[misc]
-        )
+from xmppd.storage.interfaces import Roster
 
 
 async def nothing_is_left(server: Harness) -> None:
@@ -57,7 +37,7 @@ async def nothing_is_left(server: Harness) -> None:
 
 
 async def test_the_newest_connection_has_the_resource(server: Harness) -> None:
-    await befriend(server)
+    await sees(server, ROMEO, JULIET)
     romeo = await server.client(f"{ROMEO}/garden", available=True)
     old = await server.client(f"{JULIET}/balcony", available=True)
     romeo.received.clear()
@@ -83,7 +63,7 @@ async def test_what_the_older_one_sent_before_still_counts_but_it_is_not_there_a
     """It was cut off while a message of it was on its way into the storage; behind that it had sent presence."""
     store = HeldBack()
     async with Harness("capulet.lit", "montague.lit", wrap=store.wrap) as server:
-        await befriend(server)
+        await sees(server, ROMEO, JULIET)
         nurse = await server.client("nurse@capulet.lit/kitchen")
         romeo = await server.client(f"{ROMEO}/garden", available=True)
         await server.account("paris@capulet.lit")
@@ -115,7 +95,7 @@ async def test_what_the_older_one_sent_before_still_counts_but_it_is_not_there_a
 async def test_an_older_one_whose_presence_waits_for_its_roster_does_not_come_back(
     server: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await befriend(server)
+    await sees(server, ROMEO, JULIET)
     romeo = await server.client(f"{ROMEO}/garden", available=True)
     rosters, gate = server.stores.rosters, asyncio.Event()
     load = rosters.load
@@ -193,7 +173,7 @@ async def test_a_resource_that_is_none_is_refused_and_one_that_is_not_named_is_m
 async def test_presence_ends_after_what_was_sent_before() -> None:
     store = HeldBack()
     async with Harness("capulet.lit", "montague.lit", wrap=store.wrap) as server:
-        await befriend(server)
+        await sees(server, ROMEO, JULIET)
         await server.account("paris@capulet.lit")
         romeo = await server.client(f"{ROMEO}/garden", available=True)
         juliet = await server.client(f"{JULIET}/balcony", available=True)
@@ -262,17 +242,18 @@ async def test_sessions_are_kicked_but_for_one(server: Harness) -> None:
 # ---- a registry that takes its time
 
 
-async def test_a_session_that_is_displaced_while_it_is_being_bound(server: Harness) -> None:
+async def test_a_session_that_is_displaced_while_it_is_being_bound(
+    server: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a registry over a network, binding takes a moment."""
     gate = asyncio.Event()
-    registry = server.registry
-    bind = registry.bind
+    bind = server.registry.bind
 
-    async def slow(entry: object) -> None:
+    async def slow(entry: ResourceEntry) -> None:
         await gate.wait()
-        await bind(entry)  # type: ignore[arg-type]
+        await bind(entry)
 
-    registry.bind = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(server.registry, "bind", slow)
     await server.account(JULIET)
     loop = asyncio.get_running_loop()
     first, second = [Client(server, server.node, Jid.parse(f"{JULIET}/balcony")) for _ in range(2)]
@@ -287,17 +268,17 @@ async def test_a_session_that_is_displaced_while_it_is_being_bound(server: Harne
     await nothing_is_left(server)
 
 
-async def test_a_registry_that_fails_leaves_nothing_behind(server: Harness) -> None:
-    bind = server.registry.bind
-
-    async def fail(entry: object) -> None:
+async def test_a_registry_that_fails_leaves_nothing_behind(
+    server: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(entry: ResourceEntry) -> None:
         raise ConnectionError("the registry is gone")
 
-    server.registry.bind = fail  # type: ignore[method-assign]
-    with pytest.raises(ConnectionError):
-        await server.client(f"{JULIET}/balcony")
-    await nothing_is_left(server)
-    server.registry.bind = bind  # type: ignore[method-assign]
+    with monkeypatch.context() as patch:
+        patch.setattr(server.registry, "bind", fail)
+        with pytest.raises(ConnectionError):
+            await server.client(f"{JULIET}/balcony")
+        await nothing_is_left(server)
     await server.client(f"{JULIET}/balcony")
 
 
@@ -312,7 +293,7 @@ async def test_whatever_comes_and_goes_nothing_is_left(nodes: int, seed: int) ->
     async with Harness(
         "capulet.lit", "montague.lit", nodes=nodes, toml="[limits]\ncached_accounts = 16"
     ) as server:
-        await befriend(server)
+        await sees(server, ROMEO, JULIET)
         for name in names:
             await server.account(name)
         clients: list[Client] = []

@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.conversations.contacts import ERRORS, JULIET, ROMEO, friends
 from tests.support.harness import Client, Harness
+from tests.support.mail import bodies, say, texts
 from xmppd.jid import Jid
-from xmppd.storage.interfaces import RosterChange, RosterItem, Subscription
 
-JULIET, ROMEO = "juliet@capulet.lit", "romeo@montague.lit"
-ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 UNKNOWN = "<query xmlns='urn:unknown'/>"
 
 
@@ -22,25 +21,6 @@ async def server() -> AsyncIterator[Harness]:
         yield server
 
 
-async def befriend(server: Harness) -> None:
-    """Each of them sees the other's presence."""
-    for owner, contact in ((JULIET, ROMEO), (ROMEO, JULIET)):
-        item = RosterItem(Jid.parse(contact), subscription=Subscription.BOTH)
-        await server.stores.rosters.update(
-            [RosterChange(await server.account(owner), item.jid, lambda before, item=item: item)]  # type: ignore[misc]
-        )
-
-
-def texts(client: Client) -> list[str]:
-    """The bodies of the messages that came, taken away from what was received."""
-    found, client.received = client.received, []
-    return [body.text() for element in found if element.name == "message" for body in element.each("body")]
-
-
-def say(text: object, to: str, type: str = "chat") -> str:
-    return f"<message to='{to}' type='{type}' id='{text}'><body>{text}</body></message>"
-
-
 # ---- messages
 
 
@@ -48,7 +28,7 @@ async def test_messages_go_both_ways_and_keep_their_order(server: Harness) -> No
     juliet = await server.client(f"{JULIET}/balcony")
     romeo = await server.client(f"{ROMEO}/garden", node=1, available=True)
     await juliet.send("".join(say(number, ROMEO if number % 2 else str(romeo.jid)) for number in range(50)))
-    assert texts(romeo) == [str(number) for number in range(50)]
+    assert bodies(romeo) == texts(0, 50)
     await romeo.send(say("O", str(juliet.jid)))
     juliet.expect(
         f"<message from='{romeo.jid}' to='{juliet.jid}' type='chat' id='O'><body>O</body></message>"
@@ -76,7 +56,7 @@ async def test_a_message_to_an_account_reaches_its_devices_on_all_nodes(server: 
         client.expect_nothing()
     silent.expect_nothing()
     await juliet.send(say(2, str(silent.jid)))
-    assert texts(silent) == ["2"]
+    assert bodies(silent) == ["2"]
 
 
 async def test_the_rules_see_what_a_resource_on_the_other_node_wants(server: Harness) -> None:
@@ -90,12 +70,12 @@ async def test_the_rules_see_what_a_resource_on_the_other_node_wants(server: Har
     await juliet.send(say(2, ROMEO))
     assert await server.waiting(ROMEO) == 2
     await romeo.send("<presence><priority>1</priority></presence>")
-    assert texts(romeo) == ["1", "2"]
+    assert bodies(romeo) == ["1", "2"]
     await juliet.send(say(3, ROMEO))
-    assert texts(romeo) == ["3"]
+    assert bodies(romeo) == ["3"]
     await romeo.send("<presence type='unavailable'/>")
     await juliet.send(say(4, ROMEO))
-    assert texts(romeo) == []
+    assert bodies(romeo) == []
     await romeo.close()
     await juliet.send(say(5, f"{ROMEO}/garden", type="normal"))
     juliet.expect(
@@ -131,7 +111,7 @@ async def test_a_message_for_a_device_that_left_in_the_same_moment_finds_another
     juliet.expect_nothing()
     again = await server.client(f"{ROMEO}/home")
     await again.send("<presence/>")
-    assert texts(again) == ["1", "2"]
+    assert bodies(again) == ["1", "2"]
 
 
 async def test_a_message_for_all_devices_is_not_kept_when_one_of_them_left(server: Harness) -> None:
@@ -143,7 +123,7 @@ async def test_a_message_for_all_devices_is_not_kept_when_one_of_them_left(serve
     garden.cut()
     juliet.send_nowait(say(1, ROMEO))
     await server.settle()
-    assert texts(home) == ["1"]
+    assert bodies(home) == ["1"]
     assert await server.waiting(ROMEO) == 0
 
 
@@ -166,7 +146,7 @@ async def test_requests_and_answers_cross(server: Harness) -> None:
 
 
 async def test_contacts_on_the_other_node_see_one_another(server: Harness) -> None:
-    await befriend(server)
+    await friends(server, JULIET, ROMEO)
     romeo = await server.client(f"{ROMEO}/garden", node=1)
     await romeo.send("<presence><status>here</status></presence>")
     romeo.received.clear()
@@ -270,14 +250,14 @@ async def test_a_block_list_holds_on_the_other_node(server: Harness) -> None:
     await balcony.send("<iq type='set' id='2'><unblock xmlns='urn:xmpp:blocking'/></iq>")
     chamber.received.clear()
     await romeo.send(say(3, JULIET))
-    assert texts(chamber) == ["3"]
+    assert bodies(chamber) == ["3"]
 
 
 # ---- one name, two nodes
 
 
 async def test_the_newest_session_has_the_resource_whatever_node_it_is_on(server: Harness) -> None:
-    await befriend(server)
+    await friends(server, JULIET, ROMEO)
     romeo = await server.client(f"{ROMEO}/garden", available=True)
     for round in range(3):
         old = await server.client(f"{JULIET}/balcony", node=round % 2, available=True)
@@ -292,8 +272,8 @@ async def test_the_newest_session_has_the_resource_whatever_node_it_is_on(server
         await new.send("<presence/>")
         romeo.expect(f"<presence from='{JULIET}/balcony' to='{ROMEO}'/>")
         await romeo.send(say(round, f"{JULIET}/balcony"))
-        assert texts(new) == [str(round)]
-        assert texts(old) == []
+        assert bodies(new) == [str(round)]
+        assert bodies(old) == []
         await new.close()
         romeo.received.clear()
 
@@ -309,7 +289,7 @@ async def test_late_news_of_an_older_session_do_not_hide_the_newer_one(server: H
     assert account.resources["balcony"] is new.session
     assert new.error is None
     await watcher.send(say(1, str(new.jid)))
-    assert texts(new) == ["1"]
+    assert bodies(new) == ["1"]
 
 
 # ---- administration
@@ -336,7 +316,7 @@ async def test_a_new_password_ends_sessions_of_which_the_administered_node_knew_
 
 
 async def test_a_deleted_account_is_gone_on_all_nodes(server: Harness) -> None:
-    await befriend(server)
+    await friends(server, JULIET, ROMEO)
     juliet = await server.client(f"{JULIET}/balcony", node=1, available=True)
     romeo = await server.client(f"{ROMEO}/garden", node=1, available=True)
     romeo.received.clear()
@@ -356,7 +336,7 @@ async def test_a_node_that_leaves_hears_nothing_more(server: Harness) -> None:
     juliet = await server.client(f"{JULIET}/balcony")
     romeo = await server.client(f"{ROMEO}/garden", node=1, available=True)
     await juliet.send(say(1, ROMEO))
-    assert texts(romeo) == ["1"]
+    assert bodies(romeo) == ["1"]
     romeo.cut()
     await server.settle()
     server.nodes[1].core.directory.close()
@@ -364,4 +344,4 @@ async def test_a_node_that_leaves_hears_nothing_more(server: Harness) -> None:
     assert await server.waiting(ROMEO) == 1
     ghost = await server.client(f"{ROMEO}/ghost", node=1)
     await juliet.send(say(3, str(ghost.jid)))
-    assert texts(ghost) == []
+    assert bodies(ghost) == []

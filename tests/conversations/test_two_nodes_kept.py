@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.conversations.contacts import JULIET, ROMEO
 from tests.support.harness import Client, Harness
 from tests.support.kept import HeldBack
 from tests.support.mail import bodies, say, says, texts
+from xmppd.cluster.interfaces import Envelope
 from xmppd.jid import Jid
 
-JULIET, ROMEO = "juliet@capulet.lit", "romeo@montague.lit"
 UNKNOWN = "<query xmlns='urn:unknown'/>"
 
 
@@ -44,7 +45,7 @@ async def test_what_is_kept_on_one_node_is_fetched_on_the_other(server: Harness)
 
 @pytest.mark.parametrize("known", [True, False], ids=["after it was told of him", "before"])
 async def test_one_that_is_committed_after_the_other_node_has_looked_is_not_stuck(
-    held: Harness, store: HeldBack, known: bool
+    held: Harness, store: HeldBack, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
     juliet = await held.client(f"{JULIET}/balcony")
     store.hold("append")
@@ -57,16 +58,16 @@ async def test_one_that_is_committed_after_the_other_node_has_looked_is_not_stuc
         assert "owed" in store.calls, "he has looked in vain"
         store.let_go()
     else:
-        send, late = held.bus.send, []
-        held.bus.send = lambda *envelope: late.append(envelope)  # type: ignore[method-assign]
-        romeo.send_nowait("<presence/>")
-        await held.pass_by()
-        assert "owed" in store.calls, "he has looked in vain"
-        store.let_go()
-        await held.pass_by()
-        held.bus.send = send  # type: ignore[method-assign]
+        late: list[tuple[str, Envelope]] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(held.bus, "send", lambda *envelope: late.append(envelope))
+            romeo.send_nowait("<presence/>")
+            await held.pass_by()
+            assert "owed" in store.calls, "he has looked in vain"
+            store.let_go()
+            await held.pass_by()
         for envelope in late:
-            send(*envelope)
+            held.bus.send(*envelope)
     await held.settle()
     assert bodies(romeo) == ["1"]
     assert await held.waiting(ROMEO) == 0
@@ -102,13 +103,13 @@ async def test_every_message_comes_once_and_in_order(seed: int, steady: bool) ->
     presences = (
         ("<presence/>",) if steady else ("<presence/>", "<presence><priority>-1</priority></presence>")
     )
-    store = HeldBack()
 
-    async def stop(point: str) -> None:
-        for _ in range(rng.choice((0, 0, 1, 2, 5, 30))):
-            await asyncio.sleep(0)
+    class Slow(HeldBack):
+        async def stop(self, point: str) -> None:
+            for _ in range(rng.choice((0, 0, 1, 2, 5, 30))):
+                await asyncio.sleep(0)
 
-    store.stop = stop  # type: ignore[method-assign]
+    store = Slow()
     async with Harness("capulet.lit", "montague.lit", nodes=2, wrap=store.wrap) as server:
         await server.account(ROMEO)
         people = [

@@ -43,7 +43,7 @@ async def test_bytes_that_follow_starttls_at_once_are_no_part_of_tls(attack: Att
 async def test_a_client_that_never_reads_is_closed(attack: Attack) -> None:
     """What waits for it is bounded; messages that come when it is gone are kept for it."""
     reader = await attack.wires.login("nurse/deaf", receive_buffer=4_096, available=True)
-    reader.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    reader.stop_reading()
     sender = await attack.wires.login("mercutio", available=True)
     sent = 0
     for _ in range(40):
@@ -145,7 +145,7 @@ async def test_100_000_stanzas_in_one_write_are_slowed_down(attack: Attack) -> N
 async def test_100_000_requests_whose_answers_nobody_reads(attack: Attack) -> None:
     """The answers add up in front of a client that does not read them; it is closed, or has to wait."""
     wire = await attack.wires.login("mercutio", receive_buffer=4_096)
-    wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    wire.stop_reading()
     request = (
         f"<iq type='get' id='x' to='{DOMAIN}'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
     )

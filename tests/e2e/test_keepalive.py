@@ -87,7 +87,7 @@ async def test_a_client_that_no_longer_reads_is_found(server: ServerProcess) -> 
     """The connection is up, nobody is behind it."""
     async with Wires(server) as wires:
         juliet = await wires.login("juliet/balcony", available=True)
-        juliet.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        juliet.stop_reading()
         romeo = await wires.login("romeo", available=True)
         await romeo.send(f"<presence to='{juliet.jid}'/>")
         began = time.monotonic()
@@ -118,7 +118,7 @@ async def test_a_device_that_is_stuck_holds_up_the_others_only_until_it_is_found
             )
         await romeo.ping(seconds=20)
         phone = await wires.login("juliet/phone", receive_buffer=4_096)
-        phone.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        phone.stop_reading()
         await phone.send("<presence/>")
         laptop = await wires.login("juliet/laptop")
         await laptop.send("<presence/>")

@@ -79,7 +79,7 @@ async def test_500_clients_and_one_that_never_reads_do_not_hold_it_up(tmp_path: 
     with server.running():
         async with Wires(server) as wires:
             deaf = await wires.login("deaf/ears", receive_buffer=4_096)
-            deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            deaf.stop_reading()
             people = []
             for start in range(0, len(USERS), 20):
                 names = USERS[start : start + 20]
@@ -122,7 +122,7 @@ async def test_without_a_bound_stopping_takes_as_long_as_the_clients_need(tmp_pa
     with server.running():
         async with Wires(server) as wires:
             juliet = await wires.login("juliet", receive_buffer=4_096)
-            juliet.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            juliet.stop_reading()
             romeo = await wires.login("romeo")
             headline = f"<message type='headline' to='{juliet.jid}'><body>{'x' * 100_000}</body></message>"
             for _ in range(30):  # more than fits into her socket, less than the server holds for her
@@ -130,7 +130,7 @@ async def test_without_a_bound_stopping_takes_as_long_as_the_clients_need(tmp_pa
             await romeo.ping()
             ending = asyncio.create_task(stop(server))
             assert await goodbye(romeo) == "system-shutdown"
-            juliet.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            juliet.read_on()
             for _ in range(30):
                 assert (await juliet.receive()).name == "message"
             assert not ending.done()

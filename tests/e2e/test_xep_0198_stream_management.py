@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -74,6 +74,10 @@ async def messages(wire: Wire, last: int) -> list[int]:
     return [int(message.get("id") or "") for message in got]
 
 
+def _saying(body: str) -> Callable[[Element], bool]:
+    return lambda got: _is_message(got) and _body(got) == body
+
+
 def _is_message(element: Element) -> bool:
     return element.name == "message"
 
@@ -99,7 +103,7 @@ async def test_slixmpp_goes_on_where_it_was(server: ServerProcess) -> None:
             juliet.reconnect()
             await juliet.next("session_resumed")
             assert (await juliet.next("message"))["body"] == str(10 + round)
-            await romeo.until(lambda got, round=round: _is_message(got) and _body(got) == f"yes {round}")  # type: ignore[misc]
+            await romeo.until(_saying(f"yes {round}"))
         await juliet.plugin("xep_0199").ping(jid=DOMAIN)
         juliet.quiet("message")
         assert sm.enabled_in
@@ -291,7 +295,7 @@ async def test_a_client_that_does_not_read_loses_only_its_connection(tmp_path: P
         async with Wires(server) as wires:
             romeo = await wires.login("romeo")
             juliet, id = await enabled(wires, "juliet/balcony", receive_buffer=4_096)
-            juliet.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            juliet.stop_reading()
             count = 300
             for number in range(count):
                 await romeo.send(chat(number, juliet.jid, f"<subject>{'x' * 20_000}</subject>"))
@@ -312,7 +316,7 @@ async def test_what_the_old_connection_cannot_be_told_holds_up_nobody(tmp_path: 
                 await romeo.send(chat(number, f"juliet@{DOMAIN}", f"<subject>{'x' * 80_000}</subject>"))
             await romeo.ping(seconds=20)
             juliet, id = await enabled(wires, "juliet/balcony", receive_buffer=4_096)
-            juliet.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            juliet.stop_reading()
             await juliet.send("<iq type='set' id='page'><query xmlns='urn:xmpp:mam:2'/></iq>" * 12)
             await romeo.ping()
             again, handled = await resumed(wires, "juliet", id, 1)
@@ -374,7 +378,7 @@ async def test_of_two_who_resume_at_once_one_goes_on(server: ServerProcess) -> N
             assert winner is not None
             await winner.ping()
             await romeo.send(chat(1_000 + round, address))
-            await winner.until(lambda got, round=round: got.get("id") == str(1_000 + round))  # type: ignore[misc]
+            await winner.until(_saying(str(1_000 + round)))
             await winner.send("</stream:stream>")
             juliet, id = await enabled(wires, "juliet/balcony")
 

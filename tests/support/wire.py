@@ -171,6 +171,19 @@ class Wire:
         """Close at once."""
         self.writer.transport.abort()
 
+    def stop_reading(self) -> None:
+        """What the server sends from now on stays in the network and in its own buffers."""
+        self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        self._transport.resume_reading()
+
+    @property
+    def _transport(self) -> asyncio.Transport:
+        transport = self.writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        return transport
+
     # What comes back
 
     async def next(self, seconds: float = SECONDS) -> Element | StreamHeader | StreamEnd:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.markup import stanza as read
 from xmppd import ns
-from xmppd.errors import DEFAULT_TYPES, STANZA_CONDITIONS, StanzaError
+from xmppd.errors import DEFAULT_TYPES, STANZA_CONDITIONS, StanzaCondition, StanzaError
 from xmppd.jid import Jid
 from xmppd.stanza import (
     IQ_TYPES,
@@ -222,8 +222,8 @@ def test_repr_tells_who_and_what() -> None:
 
 
 @pytest.mark.parametrize("condition", sorted(STANZA_CONDITIONS))
-def test_each_condition_comes_back_as_it_was(condition: str) -> None:
-    error = StanzaError(condition, "what is wrong", extra=("too-many", "urn:x"))  # type: ignore[arg-type]
+def test_each_condition_comes_back_as_it_was(condition: StanzaCondition) -> None:
+    error = StanzaError(condition, "what is wrong", extra=("too-many", "urn:x"))
     message = of("<message id='1' to='juliet@capulet.example/balcony'><body>Hi</body></message>")
     reply = error_reply(message, error)
     assert reply is not None

@@ -76,7 +76,7 @@ class Server:
     def __post_init__(self) -> None:
         self.accounts.keys[JULIET] = make_credentials("pencil", ITERATIONS)
         self.auth = Authenticator(
-            cast("AccountStore", self.accounts),
+            cast("AccountStore", self.accounts),  # of which it calls what Accounts has
             self.passwords,
             Throttle(self.limits, self.clock),
             secret=b"the secret of this server",

@@ -45,7 +45,9 @@ async def test_when_too_many_passwords_wait_one_is_asked_to_come_back() -> None:
     assert (await server.scram("juliet", "pencil")).jid == JULIET  # hashes nothing here
 
 
-async def test_data_that_comes_before_we_have_answered_ends_the_attempt(server: Server) -> None:
+async def test_data_that_comes_before_we_have_answered_ends_the_attempt(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = Client("SCRAM-SHA-256", "juliet", "pencil")
     exchange = server.begin("SCRAM-SHA-256")
 
@@ -54,7 +56,7 @@ async def test_data_that_comes_before_we_have_answered_ends_the_attempt(server: 
         assert await condition(exchange.step(None)) == "malformed-request"
         return server.accounts.keys[jid]
 
-    server.accounts.credentials = credentials  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(server.accounts, "credentials", credentials)
     final = client.final(await challenge(exchange, client.first()))
     assert isinstance(await exchange.step(final), Success)
 

@@ -9,12 +9,16 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.unit.net.parts import Pair, contexts, pair, tcp
 from xmppd.net.tls import ServerTls
 from xmppd.net.transport import READ_SIZE, Flusher, Transport, TransportLimits
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 Tls = tuple[ServerTls, ssl.SSLContext] | None
 
@@ -104,8 +108,8 @@ async def test_what_is_written_in_one_tick_is_sent_at_once() -> None:
     class Counting(socket.socket):
         sent: list[int]
 
-        def send(self, data: object, flags: int = 0) -> int:
-            count = super().send(data, flags)  # type: ignore[arg-type]
+        def send(self, data: ReadableBuffer, flags: int = 0) -> int:
+            count = super().send(data, flags)
             self.sent.append(count)
             return count
 

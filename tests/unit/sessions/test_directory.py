@@ -258,10 +258,9 @@ async def test_what_is_over_can_only_become_unavailable(node: Node) -> None:
     assert node.registry._entries == {}
 
 
-async def test_only_who_is_bound_is_said_to_be(node: Node) -> None:
+async def test_only_who_is_bound_is_said_to_be(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """Displaced while the registry was asked."""
-    registry = node.registry
-    bind, gate, both = registry.bind, asyncio.Event(), asyncio.Event()
+    bind, gate, both = node.registry.bind, asyncio.Event(), asyncio.Event()
     asked: list[ResourceEntry] = []
 
     async def slow(entry: ResourceEntry) -> None:
@@ -271,7 +270,7 @@ async def test_only_who_is_bound_is_said_to_be(node: Node) -> None:
         await gate.wait()
         await bind(entry)
 
-    registry.bind = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(node.registry, "bind", slow)
     binding = [asyncio.get_running_loop().create_task(node.session()) for _ in range(2)]
     await both.wait()
     gate.set()

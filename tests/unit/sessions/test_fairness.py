@@ -18,6 +18,8 @@ STANZA = Element("iq", "jabber:client")
 
 
 class Someone:
+    """All that is looked at of a session."""
+
     over = False
 
 

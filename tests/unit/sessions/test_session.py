@@ -149,7 +149,7 @@ async def test_reading_pauses_when_enough_waits_and_goes_on_when_all_is_handled(
 
 
 async def test_what_comes_as_soon_as_reading_goes_on_is_handled_behind(
-    session: Session, handler: Handler, wire: Wire
+    session: Session, handler: Handler, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The transport may give what it still holds before ``resume_reading`` returns."""
 
@@ -157,7 +157,7 @@ async def test_what_comes_as_soon_as_reading_goes_on_is_handled_behind(
         session.receive(stanza(99, "slow"))
         session.receive(stanza(100))
 
-    wire.resume_reading = resume  # type: ignore[method-assign]
+    monkeypatch.setattr(wire, "resume_reading", resume)
     for number in range(34):
         session.receive(stanza(number, "message" if number else "slow"))
     await passes()
