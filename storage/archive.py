@@ -33,6 +33,7 @@ class Kind(IntFlag):
     HIDDEN = 2  # only kept to be delivered: it is no part of the history
     TOMBSTONE = 4  # the message was retracted; the row says so (XEP-0424)
     MARKER = 8  # with it the owner told what is read (XEP-0333)
+    PENDING = 16  # something is left to be done because of it (``PendingStore``)
 
 
 class Mark(IntEnum):  # an IntFlag makes another number of a negative ``peer``
@@ -297,6 +298,18 @@ class PreferenceStore(Protocol):
     @abstractmethod
     async def with_days(self, *, after: int = 0, limit: int = 1_000) -> list[tuple[int, int]]:
         """``(owner, days)`` of owners above ``after`` that have a retention of their own, in order."""
+
+
+class PendingStore(Protocol):
+    """The rows that are ``Kind.PENDING``. What they ask for may take long, and is begun again after a crash."""
+
+    @abstractmethod
+    async def list(self, *, after: tuple[int, int] = (0, 0), limit: int = 1_000) -> list[tuple[int, int]]:
+        """``(owner, id)`` of the first ``limit`` of them behind the row ``after``, in order; cheap: there are few."""
+
+    @abstractmethod
+    async def done(self, owner: int, id: int) -> None:
+        """Nothing is left to be done because of that row; it may not be there any more."""
 
 
 class DictionaryStore(Protocol):

@@ -15,7 +15,14 @@ from typing import Protocol
 
 from xmppd.errors import UserError
 from xmppd.jid import Jid
-from xmppd.storage.archive import ArchiveStore, ChatListStore, CursorStore, DictionaryStore, PreferenceStore
+from xmppd.storage.archive import (
+    ArchiveStore,
+    ChatListStore,
+    CursorStore,
+    DictionaryStore,
+    PendingStore,
+    PreferenceStore,
+)
 
 
 class StorageUnavailable(UserError):
@@ -307,7 +314,7 @@ class SecretStore(Protocol):
 class Stores:
     """Every aggregate of one storage. Whoever opened it awaits ``close()``, which first does what was asked before.
 
-    ``maintain`` does what a storage needs once a day, such as room for the coming month; opening it did so too.
+    ``maintain`` does what a storage needs from time to time, such as room for the coming month; opening it did so too.
     """
 
     accounts: AccountStore
@@ -316,6 +323,7 @@ class Stores:
     private: PrivateStore
     vcards: VcardStore
     archive: ArchiveStore
+    pending: PendingStore
     cursors: CursorStore
     chat_lists: ChatListStore
     preferences: PreferenceStore

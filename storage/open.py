@@ -21,6 +21,7 @@ from xmppd.storage.postgres.database import CONNECTIONS, STATEMENT_SECONDS, WAIT
 from xmppd.storage.postgres.database import Database as PostgresDatabase
 from xmppd.storage.postgres.dictionaries import PostgresDictionaries
 from xmppd.storage.postgres.partitions import Partitions
+from xmppd.storage.postgres.pending import PostgresPending
 from xmppd.storage.postgres.preferences import PostgresPreferences
 from xmppd.storage.postgres.private import PostgresPrivate
 from xmppd.storage.postgres.rosters import PostgresRosters
@@ -33,6 +34,7 @@ from xmppd.storage.sqlite.blocklists import SqliteBlocklists
 from xmppd.storage.sqlite.chat_lists import SqliteChatLists
 from xmppd.storage.sqlite.database import Database, plan_file
 from xmppd.storage.sqlite.dictionaries import SqliteDictionaries
+from xmppd.storage.sqlite.pending import SqlitePending
 from xmppd.storage.sqlite.preferences import SqlitePreferences
 from xmppd.storage.sqlite.private import SqlitePrivate
 from xmppd.storage.sqlite.rosters import SqliteRosters
@@ -142,26 +144,34 @@ def sqlite_path(url: str, base: Path) -> Path | None:
 def sqlite_stores(database: Database, *, clock: Callable[[], float] = time.time) -> Stores:
     """Every aggregate of ``database``, which is open."""
     packing = Packing(own_dictionaries())
+    accounts = SqliteAccounts(database, clock)
     dictionaries = SqliteDictionaries(database, packing)
+
+    async def maintain() -> None:
+        await dictionaries.use()
+        await accounts.sweep()
+
     return Stores(
-        accounts=SqliteAccounts(database),
+        accounts=accounts,
         rosters=SqliteRosters(database),
         blocklists=SqliteBlocklists(database),
         private=SqlitePrivate(database),
         vcards=SqliteVcards(database),
         archive=SqliteArchive(database, packing, dictionaries, clock),
+        pending=SqlitePending(database),
         cursors=SqliteCursors(database),
         chat_lists=SqliteChatLists(database),
         preferences=SqlitePreferences(database),
         dictionaries=dictionaries,
         secrets=SqliteSecrets(database),
-        maintain=dictionaries.use,
+        maintain=maintain,
         close=database.close,
     )
 
 
 def postgres_stores(database: PostgresDatabase) -> Stores:
     """Every aggregate of ``database``, which is open."""
+    accounts = PostgresAccounts(database)
     partitions = Partitions(database)
     packing = Packing(own_dictionaries())
     dictionaries = PostgresDictionaries(database, packing)
@@ -171,18 +181,20 @@ def postgres_stores(database: PostgresDatabase) -> Stores:
         await dictionaries.use()
         await partitions.make_ahead()
         await database.forget_writers()
+        await accounts.sweep()
 
     async def close() -> None:
         await archive.close()
         await database.close()
 
     return Stores(
-        accounts=PostgresAccounts(database),
+        accounts=accounts,
         rosters=PostgresRosters(database),
         blocklists=PostgresBlocklists(database),
         private=PostgresPrivate(database),
         vcards=PostgresVcards(database),
         archive=archive,
+        pending=PostgresPending(database),
         cursors=PostgresCursors(database),
         chat_lists=PostgresChatLists(database),
         preferences=PostgresPreferences(database),

@@ -57,6 +57,7 @@ TABLES: Final = (
             ("server_key", "bytes"),
         ),
     ),
+    Table("deleted_owners", 1, (("id", "int"), ("at", "real"))),
     Table("roster_versions", 1, (("owner", "int"), ("version", "int"))),
     Table(
         "roster_items",

@@ -7,7 +7,7 @@ from nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -23,6 +23,7 @@ from xmppd.im.chat_list import ChatLists
 from xmppd.im.delivery import Received
 from xmppd.im.inbound import ClientStanzas, Sent
 from xmppd.im.messages import Messages
+from xmppd.im.retention import Retention
 from xmppd.im.rosters import Rosters
 from xmppd.im.stanza_ids import StanzaIds
 from xmppd.routing.disco import Disco, Entity, Form, Identity, Node, ServerItems
@@ -105,6 +106,7 @@ class Core:
     inbound: ClientStanzas
     stanza_ids: StanzaIds
     chat_lists: ChatLists
+    retention: Retention
 
 
 @dataclass(slots=True)
@@ -183,6 +185,11 @@ class Setup:
         """Listen to facts."""
         self.core.facts.on(fact, listener)
         self.described.append(f"fact {fact.__name__}")
+
+    def hourly(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do ``work`` when the server starts, and once an hour."""
+        self.core.retention.also(work)
+        self.described.append("hourly")
 
     def after_sent(self, hook: Sent) -> None:
         """See each accepted message of a client of ours."""

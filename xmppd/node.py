@@ -238,6 +238,7 @@ async def build(
         inbound=inbound,
         stanza_ids=stanza_ids,
         chat_lists=chat_lists,
+        retention=Retention(stores, clock, tasks, days=config.archive.days, waiting_days=limits.offline_days),
     )
     setups = tuple(_set_up(core, extension) for extension in in_order(_enabled(config, extensions)))
 
@@ -278,13 +279,7 @@ async def build(
         keepalive=keepalive,
         archiver=archiver,
         cursors=cursors,
-        retention=Retention(
-            stores,
-            clock,
-            tasks,
-            days=config.archive.days,
-            waiting_days=limits.offline_days,
-        ),
+        retention=core.retention,
         last_seen=last_seen,
         passwords=passwords,
         setups=setups,

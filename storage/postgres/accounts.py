@@ -35,6 +35,8 @@ OWNED: Final = (
     "chat_lists",
 )
 
+_SWEPT: Final = 100  # owners in one transaction
+
 _LAST: Final = "\U0010ffff"  # behind every domain
 
 _CREATE: Final = (
@@ -44,6 +46,12 @@ _CREATE: Final = (
     " ON CONFLICT DO NOTHING RETURNING domain, local, id"
 )
 _RECORD: Final = "SELECT id, domain, local, created, seen_at, seen_status FROM accounts"
+_DELETED: Final = "INSERT INTO deleted_owners VALUES ($1, extract(epoch FROM now()))"
+# After an hour nothing is on its way any more that was meant for them.
+_LATE: Final = (
+    "DELETE FROM deleted_owners WHERE id IN (SELECT id FROM deleted_owners"
+    " WHERE at < extract(epoch FROM now() - interval '1 hour') LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING id"
+)
 _KEYS: Final = "INSERT INTO scram_keys VALUES ($1, $2, $3, $4, $5, $6)"
 
 
@@ -117,14 +125,26 @@ class PostgresAccounts(AccountStore):
             )
             if owner is None:
                 raise NoSuchAccount(str(jid.bare))
-            for table in OWNED:
-                await connection.execute(f"DELETE FROM {table} WHERE owner = $1", owner)  # noqa: S608 - from the list above
+            await _empty(connection, owner)
+            await connection.execute(_DELETED, owner)
             # Whoever gets the address next was approved by nobody (RFC 6121#3.4).
             await connection.execute(
                 "UPDATE roster_items SET approved = false WHERE contact = $1 AND approved", str(jid.bare)
             )
 
         await self._database.write(work)
+
+    async def sweep(self) -> None:
+        """Delete what was on its way to owners when they were deleted, and was stored since."""
+
+        async def work(connection: Connection) -> int:
+            owners = await connection.fetch(_LATE, _SWEPT)
+            for (owner,) in owners:
+                await _empty(connection, owner)
+            return len(owners)
+
+        while await self._database.write(work) == _SWEPT:
+            pass
 
     async def list(
         self, *, domain: str | None = None, contains: str = "", after: Jid | None = None, limit: int = 100
@@ -186,6 +206,11 @@ def _local(jid: Jid) -> str:
     if jid.local is None:
         raise ValueError(f"{jid} cannot be an account: it has no localpart")
     return jid.local
+
+
+async def _empty(connection: Connection, owner: int) -> None:
+    for table in OWNED:
+        await connection.execute(f"DELETE FROM {table} WHERE owner = $1", owner)  # noqa: S608 - from the list above
 
 
 def _key_rows(owner: int, credentials: Credentials) -> list[tuple[object, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from xmppd.jid import Jid
@@ -35,14 +35,20 @@ OWNED: Final = (
     "chat_lists",
 )
 
+# Seconds after which nothing is on its way any more that was meant for an owner who is deleted.
+_LATE: Final = 3_600.0
+_SWEPT: Final = 100  # owners at a time: others wait meanwhile
+
 _LAST: Final = "\U0010ffff"  # behind every domain
 
 _Row = tuple[int, str, str, float, float | None, str]
 
 
 class SqliteAccounts(AccountStore):
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        """``clock``: seconds since the epoch; it is called on the writer's thread."""
         self._database = database
+        self._clock = clock
 
     async def create(self, accounts: Sequence[tuple[Jid, Credentials]], *, now: float) -> list[int]:
         def work(connection: sqlite3.Connection) -> list[int]:
@@ -96,8 +102,8 @@ class SqliteAccounts(AccountStore):
     async def delete(self, jid: Jid) -> None:
         def work(connection: sqlite3.Connection) -> None:
             owner = _require(connection, jid)
-            for table in OWNED:
-                connection.execute(f"DELETE FROM {table} WHERE owner = ?", (owner,))  # noqa: S608 - from the list above
+            _empty(connection, owner)
+            connection.execute("INSERT INTO deleted_owners VALUES (?, ?)", (owner, self._clock()))
             connection.execute("DELETE FROM accounts WHERE id = ?", (owner,))
             # Whoever gets the address next was approved by nobody (RFC 6121#3.4).
             connection.execute(
@@ -105,6 +111,21 @@ class SqliteAccounts(AccountStore):
             )
 
         await self._database.write(work)
+
+    async def sweep(self) -> None:
+        """Delete what was on its way to owners when they were deleted, and was stored since."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            owners = connection.execute(
+                "SELECT id FROM deleted_owners WHERE at < ? LIMIT ?", (self._clock() - _LATE, _SWEPT)
+            ).fetchall()
+            for (owner,) in owners:
+                _empty(connection, owner)
+            connection.executemany("DELETE FROM deleted_owners WHERE id = ?", owners)
+            return len(owners)
+
+        while await self._database.write(work) == _SWEPT:
+            pass
 
     async def list(
         self, *, domain: str | None = None, contains: str = "", after: Jid | None = None, limit: int = 100
@@ -172,6 +193,11 @@ def _require(connection: sqlite3.Connection, jid: Jid) -> int:
     if owner is None:
         raise NoSuchAccount(str(jid.bare))
     return owner
+
+
+def _empty(connection: sqlite3.Connection, owner: int) -> None:
+    for table in OWNED:
+        connection.execute(f"DELETE FROM {table} WHERE owner = ?", (owner,))  # noqa: S608 - from the list above
 
 
 def _insert_keys(connection: sqlite3.Connection, owner: int, credentials: Credentials) -> None:

@@ -232,3 +232,51 @@ async def test_what_a_storage_that_is_away_keeps_is_taken_back_when_it_is_there_
         assert await history(juliet, romeo) == ["one", "/me", "two", "/me"]
     await server.advance(10)
     assert await history(juliet, romeo) == ["†", "/me", "†", "/me"]
+
+
+CORRECTS_1 = "<replace xmlns='urn:xmpp:message-correct:0' id='1'/>"
+
+
+@pytest.mark.parametrize("replaced", range(5))
+async def test_what_a_crash_came_in_between_of_is_taken_back_at_the_next_start(
+    server: Harness, monkeypatch: pytest.MonkeyPatch, replaced: int
+) -> None:
+    """The server dies behind so many of the six tombstones: the message and two corrections, in two archives."""
+    romeo = await server.client(f"{ROMEO}/orchard", available=True)
+    await server.account(JULIET)
+    for id, body in (("0", "zero"), ("1", "one")):
+        await romeo.send(say(id, body))
+    for id, body in (("2", "two"), ("3", "three")):
+        await romeo.send(say(id, body, more=CORRECTS_1))
+    replace = type(server.stores.archive).replace
+    done = 0
+
+    async def die(*args: object) -> bool:
+        nonlocal done
+        if done == replaced:
+            raise StorageUnavailable("full")
+        done += 1
+        return await replace(*args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(server.stores.archive), "replace", die)
+        await romeo.send(take_back("2"))
+    await server.restart(crash=True)
+    romeo = await server.client(f"{ROMEO}/orchard")
+    juliet = await server.client(f"{JULIET}/balcony")
+    server.node.start()
+    await server.settle()
+    assert await history(juliet, romeo) == ["zer", "†", "†", "†", "/me"]
+    assert await server.stores.pending.list() == []
+
+
+async def test_only_what_takes_something_back_is_looked_at_again(
+    server: Harness, juliet: Client, romeo: Client
+) -> None:
+    await romeo.send(say("1", "one"))
+    await romeo.send(f"<message to='{JULIET}'><received xmlns='urn:xmpp:receipts' id='1'/></message>")
+    await romeo.send(take_back("1").replace("id='retract-message-1'", ""))
+    assert await server.stores.pending.list() == []
+    await romeo.send(take_back("1"))
+    assert await server.stores.pending.list() == [], "it is done"
+    assert await history(juliet, romeo) == ["†", "-", "/me", "/me"]

@@ -48,10 +48,12 @@ _NO_HISTORY: Final = int(Kind.OWED | Kind.HIDDEN)
 _SENT: Final = int(Mark.SENT)
 _UNREAD: Final = int(Mark.UNREAD)
 _MARKER: Final = int(Kind.MARKER)
+_PENDING: Final = int(Kind.PENDING)
 _RESENDING: Final = 30.0  # seconds after the first message of a session
 _COUNT_AGAIN: Final = 60.0  # seconds after which those that wait are counted again, if they seem too many
 
 Keeps = Callable[[Account, Jid], bool]
+Asks = Callable[[Message], bool]
 
 
 class AlreadyTaken(Exception):
@@ -81,6 +83,7 @@ class Messages:
         self._limit = limit
         self._resend_seconds = resend_seconds
         self._keeps: Keeps | None = None
+        self._asks: Asks | None = None
 
     def after_received(self, hook: Received) -> None:
         """Call ``hook`` with each message to a local account and the resources that get it; with none where it waits
@@ -91,6 +94,12 @@ class Messages:
     def set_keeps(self, keeps: Keeps) -> None:
         """Called once at most: whether an account wants messages from and to a peer in its history (XEP-0441)."""
         self._keeps = keeps
+
+    def set_asks(self, asks: Asks) -> None:
+        """Called once at most: whether something has to be done in the archives that a message comes into. Its rows
+        there are ``Kind.PENDING``. Instant messages (``counts_as_unread``) ask for nothing.
+        """
+        self._asks = asks
 
     def accept(self, stanza: Stanza, account: Account, session: Session | None) -> Waiting:
         assert isinstance(stanza, Message)
@@ -169,12 +178,14 @@ class Messages:
         to = message.to
         assert to is not None
         sender = None if session is None else session.account
-        peer, kind, mark = peer_key(message.sender), _NO_HISTORY, 0
+        peer, kind, mark, pending = peer_key(message.sender), _NO_HISTORY, 0, 0
         keeps = self._keeps
         if how is _HISTORY:
             mark = _UNREAD if counts_as_unread(message) else 0
+            if not mark and self._asks is not None and self._asks(message):
+                pending = _PENDING
             if keeps is None or keeps(account, message.sender):
-                peer, kind = peer | mark, _OWED
+                peer, kind = peer | mark, _OWED | pending
         rows: tuple[NewRow, ...]
         if sender is None:
             rows = (NewRow(account.id, peer, kind),)
@@ -183,7 +194,10 @@ class Messages:
             rows = (NewRow(account.id, peer | _SENT, kind),)
         elif how is _HISTORY and (keeps is None or keeps(sender, to)):
             told = _MARKER if not mark and displayed(message.children) else 0
-            rows = (NewRow(sender.id, peer_key(to) | _SENT | mark, told), NewRow(account.id, peer, kind))
+            rows = (
+                NewRow(sender.id, peer_key(to) | _SENT | mark, told | pending),
+                NewRow(account.id, peer, kind),
+            )
         else:
             sender = None
             rows = (NewRow(account.id, peer, kind),)

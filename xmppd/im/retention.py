@@ -1,10 +1,12 @@
 """History is kept for as long as the operator says, by server and by account, and then erased for good. What was only
-kept to be delivered is forgotten once it is. What else a storage needs from time to time is done with it.
+kept to be delivered is forgotten once it is. What else a storage needs from time to time is done with it, and at the
+same times what others do once an hour.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from xmppd.clock import Clock, Timer
@@ -39,8 +41,13 @@ class Retention:
         self._tasks = tasks
         self._days = days
         self._waiting_days = waiting_days
+        self._also: list[Callable[[], Awaitable[None]]] = []
         self._timer: Timer | None = None
         self._working = False
+
+    def also(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Begin ``work`` at the same times."""
+        self._also.append(work)
 
     def start(self) -> None:
         """For the first time now: the server may have stood still for long."""
@@ -48,6 +55,8 @@ class Retention:
         if not self._working:
             self._working = True
             self._tasks.start("erase old messages", self._erase())
+        for work in self._also:
+            self._tasks.start("hourly work", _try(work))
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -79,3 +88,10 @@ class Retention:
     def _before(self, days: int) -> int:
         """The first id that is not too old."""
         return int((self._clock.now() - days * _DAY) * 1e6)
+
+
+async def _try(work: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await work()
+    except StorageUnavailable as err:
+        log.error("what is done once an hour has to wait for the next one: %s", err)
