@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import asyncpg
 import pytest
@@ -34,6 +34,8 @@ ROMEO = Jid.parse("romeo@montague.example")
 COMMIT = b"COMMIT\0"  # as asyncpg sends it
 _FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
 GOODBYE = b"E" + (len(_FIELDS) + 4).to_bytes(4, "big") + _FIELDS  # ErrorResponse
+_WARNING = b"SWARNING\0VWARNING\0C01000\0Mthe end is near\0\0"
+WARNING = b"N" + (len(_WARNING) + 4).to_bytes(4, "big") + _WARNING  # NoticeResponse
 
 
 @pytest_asyncio.fixture
@@ -190,21 +192,40 @@ async def test_a_connection_that_is_ended_in_the_middle_of_a_transaction(
     await watcher.close()
 
 
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[str]:
+    """What the server warns of, on any connection that is made from now on."""
+    warned: asyncio.Queue[str] = asyncio.Queue()
+    make = asyncpg.connect
+
+    async def connect(*args: Any, **options: Any) -> asyncpg.Connection:
+        connection = await make(*args, **options)
+        connection.add_log_listener(lambda _, message: warned.put_nowait(message.message))
+        return connection
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    return warned
+
+
 async def test_a_server_that_says_goodbye_before_it_is_gone(
-    opened: Opener, proxy: Proxy, server: Postgres, url: str
+    opened: Opener, proxy: Proxy, server: Postgres, url: str, warned: asyncio.Queue[str]
 ) -> None:
     """What is asked in the moment between is asked again on another connection."""
+
+    async def say_goodbye() -> None:
+        """To everybody; back when it is heard: nothing tells of that, but of a warning in the same packet."""
+        for _ in range(proxy.say(WARNING + GOODBYE)):
+            await warned.get()
+
     stores = await opened(url.replace(f":{server.port}/", f":{proxy.port}/"))
     owner = await add_account(stores, str(JULIET))
     message = NewMessage(b"<message/>", [NewRow(owner, 0)])
     (first,) = await stores.archive.append([message])
-    proxy.say(GOODBYE)
-    await asyncio.sleep(0.05)  # until it is heard, of which nothing tells
+    await say_goodbye()
     assert await version(stores, owner) == 0
     (second,) = await stores.archive.append([message])
     assert second.places[0].prev == first.places[0].id
-    proxy.say(GOODBYE)
-    await asyncio.sleep(0.05)
+    await say_goodbye()
     assert await add(stores, owner, "1") == 1
     assert await stored(stores, owner) == ["1"]
 

@@ -63,10 +63,11 @@ class Proxy:
         """Carry nothing over the connections that are open now, and cut none, as a firewall does that forgot them."""
         self._forgotten |= self._open
 
-    def say(self, data: bytes) -> None:
-        """Let every client hear ``data`` from the server."""
+    def say(self, data: bytes) -> int:
+        """Let every client hear ``data`` from the server; how many there are."""
         for writer in self._clients:
             writer.write(data)
+        return len(self._clients)
 
     def cut_at(self, mark: bytes, *, answered: bool, refuse: bool = False) -> None:
         """Cut the next connection over which the client sends ``mark``: before the server gets it, or, where
