@@ -17,7 +17,7 @@ from xmppd.xml.element import Element
 JULIET = "juliet@capulet.lit"
 SECRET = "<no-permanent-store xmlns='urn:xmpp:hints'/>"  # is delivered, but no history
 ACTS = ("say", "come", "read", "show", "hide", "close", "cut", "acknowledge", "wait")
-WEIGHTS = (30, 10, 12, 10, 3, 4, 6, 8, 3)
+WEIGHTS = (30, 10, 12, 10, 6, 2, 8, 8, 3)
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Play:
     async def act(self) -> None:
         chance = self._chance
         self._take()
-        act = chance.choices(ACTS, WEIGHTS)[0]
+        [act] = chance.choices(ACTS, WEIGHTS)
         if act == "say":
             await self._say()
         elif act == "come" and len(self._devices) < 4:
@@ -98,7 +98,7 @@ class Play:
             if self._devices and chance.random() < 0.3
             else JULIET
         )
-        hint = SECRET if chance.random() < 0.4 else ""
+        hint = SECRET if chance.random() < 0.5 else ""
         await self._romeo.send(f"<message to='{to}' type='chat' id='{id}'><body>text</body>{hint}</message>")
         self._romeo.expect_nothing()
         self.sent.add(id)
@@ -150,7 +150,7 @@ async def play(seed: int) -> None:
         romeo = await server.client("romeo@capulet.lit/orchard", available=True)
         await server.account(JULIET)
         play = Play(server, chance, romeo)
-        for _ in range(chance.randrange(15, 60)):
+        for _ in range(chance.randrange(20, 60)):
             await play.act()
         await play.end()
 
