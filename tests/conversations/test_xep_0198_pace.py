@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.harness import Client, Harness
+from tests.support.kept import HeldBack
 from xmppd.stream.management import NS
 
 JULIET = "juliet@capulet.lit"
@@ -166,3 +167,24 @@ async def test_a_session_that_ends_while_it_is_waited_for_leaves_all_to_who_is_t
         client.cut()
         await server.pass_by()
         assert messages(other) == list(range(60))
+
+
+async def test_nothing_is_written_again_and_again_to_a_connection_that_is_lost() -> None:
+    """Its session ends when the storage has what it sent, which takes its time."""
+    store = HeldBack()
+    async with Harness("capulet.lit", "montague.lit", wrap=store.wrap) as server:
+        await kept(server, 3)
+        juliet = await server.client(BALCONY)
+        juliet.stop_reading()
+        juliet.send_nowait("<presence/>")
+        await server.pass_by()
+        store.hold("append")
+        juliet.send_nowait(f"<message to='{ROMEO}' type='chat'><body>last words</body></message>")
+        await server.pass_by()
+        juliet.cut()
+        await server.pass_by()
+        assert not juliet.session.over
+        assert len(juliet.missed) < 4
+        store.let_go()
+        await server.settle()
+        assert await server.waiting(JULIET) == 3

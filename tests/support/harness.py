@@ -351,7 +351,7 @@ class Client:
         self.reading = "going on"
 
     async def drained(self) -> bool:
-        return await self._unread if self._unread is not None else self._connected
+        return await asyncio.shield(self._unread) if self._unread is not None else self._connected
 
     def fail(self, error: StreamError) -> None:
         self.error = error

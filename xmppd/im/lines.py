@@ -159,7 +159,7 @@ class Lines:
                     if line.back:
                         break
                     account = self._accounts.current(account)
-                    if not can_take(line.taker) or sleeps(line.taker):
+                    if not can_take(line.taker) or sleeps(line.taker) or line.taker in line.gone:
                         other = taker(account, line.gone)
                         if other is None:
                             await self._give_named(line, account)
