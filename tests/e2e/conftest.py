@@ -16,7 +16,7 @@ from tests.support.witness import USERS, Latency, Witness
 collect_ignore = ["test_aioxmpp.py"] if sys.version_info >= (3, 13) else []
 
 MIB = 1_048_576
-P99_MS = 250.0  # generous: an undisturbed exchange takes 1 ms, and tests share their cores with others
+P99_MS = 250.0  # generous: an undisturbed exchange takes 1 ms
 GROWTH = 64 * MIB  # what an attack may add to the memory that the server holds, at its peak
 
 ATTACKED = {
@@ -60,7 +60,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerP
     server = ServerProcess(
         folder, accounts=["mercutio", "tybalt", "nurse", *noise.USERS, *USERS], limits=ATTACKED
     )
-    with server.running(), Witness(server.c2s_tls[1], server.certificate) as witness:
+    with server.running(), Witness(server.c2s_tls[1], server.certificate, server.pid) as witness:
         yield server, witness
 
 

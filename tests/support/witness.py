@@ -2,9 +2,10 @@
 
 A program of its own, so that its clock does not wait for the attacker's event loop. It logs in twice, then plays
 ping-pong: juliet writes to romeo, romeo answers, a pause, again. For each line on standard input, it prints the
-milliseconds of the exchanges since the line before, as JSON.
+milliseconds of the exchanges since the line before, as JSON. The time in which the server or the witness could have
+run, but the machine ran something else, is not the server's, and does not count.
 
-    python -m tests.support.witness PORT CERTIFICATE
+    python -m tests.support.witness PORT CERTIFICATE PID
 """
 
 from __future__ import annotations
@@ -73,20 +74,53 @@ class User:
         return self._sock.recv(65_536)
 
 
-def _main(port: int, certificate: str) -> None:
+class Queue:
+    """What kept the witness and the server ``pid`` from running although they could: 0 where the system does not tell.
+
+    Who sleeps, or waits for a disk or a lock, does not wait for a core. Where the server's other threads ran meanwhile,
+    it may have been they that took it, and that is the server's own doing.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._tasks = Path(f"/proc/{pid}/task")
+        self._main = [self._tasks / str(pid), Path("/proc/self")]
+        self._known = (self._main[0] / "schedstat").exists()
+        self._last = (0, 0)
+        self.look()
+
+    def look(self) -> float:
+        """The seconds since the last look in which the machine ran something else."""
+        if not self._known:
+            return 0.0
+        before = self._last
+        waited = sum(_schedstat(folder)[1] for folder in self._main)
+        ran = sum(_schedstat(folder)[0] for folder in self._tasks.iterdir() if folder != self._main[0])
+        self._last = (waited, ran)
+        return max(0, waited - before[0] - (ran - before[1])) / 1e9
+
+
+def _schedstat(task: Path) -> tuple[int, int]:
+    """Nanoseconds that a thread ran, and that it waited for a core."""
+    ran, waited, _ = (task / "schedstat").read_text().split()
+    return int(ran), int(waited)
+
+
+def _main(port: int, certificate: str, pid: int) -> None:
     one, two = (User(name, "stage", port, certificate) for name in USERS)
+    queue = Queue(pid)
     samples: list[float] = []
     print("[]", flush=True)  # ready
     number = 0
     while True:
         number += 1
+        queue.look()
         began = time.perf_counter()
         for sender, receiver, to in ((one, two, USERS[1]), (two, one, USERS[0])):
             sender.say(
                 f"<message type='chat' to='{to}@{DOMAIN}/stage' id='m{number}'><body>number {number}</body></message>"
             )
             receiver.wait_for(f"<body>number {number}</body>".encode())
-        samples.append((time.perf_counter() - began) * 1000)
+        samples.append((time.perf_counter() - began - queue.look()) * 1000)
         if select.select([0], [], [], PAUSE_SECONDS)[0]:
             if not os.read(0, 100):
                 return
@@ -96,7 +130,7 @@ def _main(port: int, certificate: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds from a message to its answer, two messages in all."""
+    """Milliseconds from a message to its answer, two messages in all, without those of waiting for a core."""
 
     count: int
     p50: float
@@ -118,11 +152,13 @@ class Latency:
 
 
 class Witness:
-    """The program from outside. ``look`` gives what happened since the last look."""
+    """The program from outside, beside the server that is the process ``pid``. ``look`` gives what happened since the
+    last look.
+    """
 
-    def __init__(self, port: int, certificate: Path) -> None:
+    def __init__(self, port: int, certificate: Path, pid: int) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.witness", str(port), str(certificate)],
+            [sys.executable, "-m", "tests.support.witness", str(port), str(certificate), str(pid)],
             cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -161,4 +197,4 @@ class Witness:
 
 
 if __name__ == "__main__":
-    _main(int(sys.argv[1]), sys.argv[2])
+    _main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
