@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from xmppd.cli.copying import copied_text, copy_storage
-from xmppd.cli.run import ConfigFile, Json, Run
+from xmppd.cli.run import ConfigFile, Json, Run, group
 from xmppd.cli.training import train_dictionary
 from xmppd.config import Config
 from xmppd.config.values import STORAGE_FORMS
@@ -21,19 +21,10 @@ from xmppd.storage.open import open_configured, plan_storage, storage_name
 
 
 def build() -> typer.Typer:
-    app = typer.Typer(
-        help="The database: status, migrate, copy, train-dictionary.", pretty_exceptions_enable=False
+    return group(
+        "The database: status, migrate, copy, train-dictionary.",
+        {"status": status, "migrate": migrate, "copy": copy, "train-dictionary": train},
     )
-    app.callback()(_start)
-    app.command("status")(status)
-    app.command("migrate")(migrate)
-    app.command("copy")(copy)
-    app.command("train-dictionary")(train)
-    return app
-
-
-def _start(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:
-    Run.before_command(context, config, json)
 
 
 def status(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -72,6 +72,19 @@ class Run:
     def note(self, text: str) -> None:
         """Tell a person something that is not the result."""
         print(text, file=sys.stderr)
+
+
+def group(help: str, commands: Mapping[str, Callable[..., None]]) -> typer.Typer:
+    """A command that holds ``commands``, by name. Their -c and --json may also stand in front of the name."""
+    app = typer.Typer(help=help, pretty_exceptions_enable=False)
+    app.callback()(_before_command)
+    for name, command in commands.items():
+        app.command(name)(command)
+    return app
+
+
+def _before_command(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:
+    Run.before_command(context, config, json)
 
 
 def to_json(value: object) -> str:

@@ -16,7 +16,7 @@ from xmppd.accounts import PAGE, AccountDetails, Accounts
 from xmppd.auth.scram import make_credentials
 from xmppd.cli import importing
 from xmppd.cli.backend import open_accounts, with_accounts
-from xmppd.cli.run import ConfigFile, Json, Run, confirm, read_password, to_json
+from xmppd.cli.run import ConfigFile, Json, Run, confirm, group, read_password, to_json
 from xmppd.clock import stamp
 from xmppd.config import Config
 from xmppd.jid import Jid, JidError
@@ -68,22 +68,18 @@ PasswordStdin = Annotated[
 
 
 def build() -> typer.Typer:
-    app = typer.Typer(
-        help="Accounts: add, passwd, retention, del, list, show, import.", pretty_exceptions_enable=False
+    return group(
+        "Accounts: add, passwd, retention, del, list, show, import.",
+        {
+            "add": add,
+            "passwd": passwd,
+            "retention": retention,
+            "del": delete,
+            "list": list_accounts,
+            "show": show,
+            "import": import_csv,
+        },
     )
-    app.callback()(_start)
-    app.command("add")(add)
-    app.command("passwd")(passwd)
-    app.command("retention")(retention)
-    app.command("del")(delete)
-    app.command("list")(list_accounts)
-    app.command("show")(show)
-    app.command("import")(import_csv)
-    return app
-
-
-def _start(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:
-    Run.before_command(context, config, json)
 
 
 def add(
