@@ -19,21 +19,7 @@ from xmppd.storage.interfaces import (
 )
 from xmppd.storage.postgres.connection import Connection, Row
 from xmppd.storage.postgres.database import Database
-
-# Every table with an `owner` column. Deleting an account empties them; a test compares this with the schema.
-OWNED: Final = (
-    "scram_keys",
-    "roster_versions",
-    "roster_items",
-    "blocked",
-    "private_xml",
-    "vcards",
-    "archive",
-    "archive_floors",
-    "archive_cursors",
-    "archive_preferences",
-    "chat_lists",
-)
+from xmppd.storage.tables import OWNED
 
 _SWEPT: Final = 100  # owners in one transaction
 
@@ -210,7 +196,7 @@ def _local(jid: Jid) -> str:
 
 async def _empty(connection: Connection, owner: int) -> None:
     for table in OWNED:
-        await connection.execute(f"DELETE FROM {table} WHERE owner = $1", owner)  # noqa: S608 - from the list above
+        await connection.execute(f"DELETE FROM {table} WHERE owner = $1", owner)  # noqa: S608 - a name from a list of ours
 
 
 def _key_rows(owner: int, credentials: Credentials) -> list[tuple[object, ...]]:

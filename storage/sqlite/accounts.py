@@ -19,21 +19,7 @@ from xmppd.storage.interfaces import (
 )
 from xmppd.storage.rows import array
 from xmppd.storage.sqlite.database import Database
-
-# Every table with an `owner` column. Deleting an account empties them; a test compares this with the schema.
-OWNED: Final = (
-    "scram_keys",
-    "roster_versions",
-    "roster_items",
-    "blocked",
-    "private_xml",
-    "vcards",
-    "archive",
-    "archive_floors",
-    "archive_cursors",
-    "archive_preferences",
-    "chat_lists",
-)
+from xmppd.storage.tables import OWNED
 
 # Seconds after which nothing is on its way any more that was meant for an owner who is deleted.
 _LATE: Final = 3_600.0
@@ -197,7 +183,7 @@ def _require(connection: sqlite3.Connection, jid: Jid) -> int:
 
 def _empty(connection: sqlite3.Connection, owner: int) -> None:
     for table in OWNED:
-        connection.execute(f"DELETE FROM {table} WHERE owner = ?", (owner,))  # noqa: S608 - from the list above
+        connection.execute(f"DELETE FROM {table} WHERE owner = ?", (owner,))  # noqa: S608 - a name from a list of ours
 
 
 def _insert_keys(connection: sqlite3.Connection, owner: int, credentials: Credentials) -> None:

@@ -17,9 +17,9 @@ from xmppd import __version__
 from xmppd.errors import UserError
 from xmppd.storage.migrations import Migration, migrations
 from xmppd.storage.open import open_stores, plan_storage, schema_versions
-from xmppd.storage.postgres.accounts import OWNED
 from xmppd.storage.postgres.connection import Connection
 from xmppd.storage.postgres.schema import LOCK, migrate, plan
+from xmppd.storage.tables import OWNED
 
 BASE = Path("/")
 ONE = Migration(1, "one", 1, "CREATE TABLE a (x int);\nCREATE TABLE b (x text);")
@@ -55,8 +55,8 @@ async def tables(connection: Connection) -> set[str]:
 
 
 async def test_every_table_with_an_owner_is_emptied_with_its_account(migrated: Connection) -> None:
-    """A new aggregate cannot be forgotten: its table has to be in OWNED, with the owner first in every unique index, so
-    that the table can be distributed by it.
+    """A new aggregate cannot be forgotten: its table has to be in TABLES, with the owner first in every unique index, by
+    which the table can be distributed.
     """
     rows = await migrated.fetch(
         "SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"

@@ -14,9 +14,9 @@ from xmppd.storage.archive import Kind
 from xmppd.storage.migrations import Migration, migrations
 from xmppd.storage.open import plan_storage
 from xmppd.storage.packing import Packing, own_dictionaries
-from xmppd.storage.sqlite.accounts import OWNED
 from xmppd.storage.sqlite.database import Database
 from xmppd.storage.sqlite.schema import migrate, plan, statements
+from xmppd.storage.tables import OWNED
 
 ONE = Migration(1, "one", 1, "CREATE TABLE a (x);\nCREATE TABLE b (x);")
 TWO = Migration(2, "two", 1, "ALTER TABLE a ADD COLUMN y;\nINSERT INTO a VALUES (1, 2);")
@@ -36,7 +36,7 @@ def tables(connection: sqlite3.Connection) -> set[str]:
 
 
 def test_every_table_with_an_owner_is_emptied_with_its_account(connection: sqlite3.Connection) -> None:
-    """A new aggregate cannot be forgotten: its table has to be in OWNED, with the owner first in its primary key."""
+    """A new aggregate cannot be forgotten: its table has to be in TABLES, with the owner first in its primary key."""
     migrate(connection, "x")
     owned = set()
     for table in tables(connection):
