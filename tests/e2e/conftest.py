@@ -16,7 +16,7 @@ from tests.support.witness import USERS, Latency, Witness
 collect_ignore = ["test_aioxmpp.py"] if sys.version_info >= (3, 13) else []
 
 MIB = 1_048_576
-P99_MS = 250.0  # generous: an undisturbed exchange takes 1 ms
+P99_MS = 250.0  # generous: an undisturbed exchange takes 1 ms, plus two commits
 GROWTH = 64 * MIB  # what an attack may add to the memory that the server holds, at its peak
 
 ATTACKED = {
@@ -77,7 +77,7 @@ async def attack(
         latency, growth = attack.end()
     print(f"\n{request.node.name}: others {latency}; memory +{growth / MIB:.1f} MiB")
     server.check_log()
-    assert latency.p99 < P99_MS, f"others noticed: {latency}"
+    assert latency.p99 < P99_MS + 2 * latency.disk, f"others noticed: {latency}"
     assert growth < GROWTH, f"the server took {growth / MIB:.1f} MiB more"
 
 

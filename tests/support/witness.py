@@ -3,7 +3,8 @@
 A program of its own, so that its clock does not wait for the attacker's event loop. It logs in twice, then plays
 ping-pong: juliet writes to romeo, romeo answers, a pause, again. For each line on standard input, it prints the
 milliseconds of the exchanges since the line before, as JSON. The time in which the server or the witness could have
-run, but the machine ran something else, is not the server's, and does not count.
+run, but the machine ran something else, is not the server's, and does not count. How long the disk may keep everybody
+waiting is measured beside it.
 
     python -m tests.support.witness PORT CERTIFICATE PID
 """
@@ -17,6 +18,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from base64 import b64encode
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from types import TracebackType
 from typing import Final, Self
 
 PAUSE_SECONDS: Final = 0.002
+DISK_SECONDS: Final = 0.02  # from one look at the disk to the next
 SILENCE_SECONDS: Final = 20.0
 USERS: Final = ("witness1", "witness2")
 DOMAIN: Final = "capulet.example"
@@ -105,11 +108,37 @@ def _schedstat(task: Path) -> tuple[int, int]:
     return int(ran), int(waited)
 
 
+class Disk(threading.Thread):
+    """Forces a page to the disk of ``folder`` again and again, as a storage does, and keeps how long that took."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(name="disk", daemon=True)
+        self._file = os.open(folder / "witness", os.O_WRONLY | os.O_CREAT)
+        self._began: float | None = None
+        self._longest = 0.0
+
+    def run(self) -> None:
+        while True:
+            began = self._began = time.perf_counter()
+            os.pwrite(self._file, bytes(4_096), 0)
+            os.fsync(self._file)
+            self._began = None
+            self._longest = max(self._longest, time.perf_counter() - began)
+            time.sleep(DISK_SECONDS)
+
+    def look(self) -> float:
+        """The seconds that it took at most since the last look, by now if it is not done."""
+        began = self._began
+        longest, self._longest = self._longest, 0.0
+        return longest if began is None else max(longest, time.perf_counter() - began)
+
+
 def _main(port: int, certificate: str, pid: int) -> None:
     one, two = (User(name, "stage", port, certificate) for name in USERS)
-    queue = Queue(pid)
+    queue, disk = Queue(pid), Disk(Path(certificate).parent)
+    disk.start()
     samples: list[float] = []
-    print("[]", flush=True)  # ready
+    print("[[0], 0]", flush=True)  # ready
     number = 0
     while True:
         number += 1
@@ -124,7 +153,7 @@ def _main(port: int, certificate: str, pid: int) -> None:
         if select.select([0], [], [], PAUSE_SECONDS)[0]:
             if not os.read(0, 100):
                 return
-            print(json.dumps(samples), flush=True)
+            print(json.dumps([samples, disk.look() * 1000]), flush=True)
             samples.clear()
 
 
@@ -136,19 +165,24 @@ class Latency:
     p50: float
     p99: float
     most: float
+    disk: float  # the most that another program waited meanwhile for a page to be on the disk
 
     @staticmethod
-    def of(samples: list[float]) -> Latency:
+    def of(samples: list[float], disk: float) -> Latency:
         ordered = sorted(samples)
         return Latency(
             len(ordered),
             ordered[len(ordered) // 2],
             ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
             ordered[-1],
+            disk,
         )
 
     def __str__(self) -> str:
-        return f"p50 {self.p50:.1f} ms, p99 {self.p99:.1f} ms, most {self.most:.1f} ms of {self.count}"
+        return (
+            f"p50 {self.p50:.1f} ms, p99 {self.p99:.1f} ms, most {self.most:.1f} ms of {self.count}, "
+            f"beside a disk that took {self.disk:.1f} ms"
+        )
 
 
 class Witness:
@@ -186,14 +220,13 @@ class Witness:
         assert self._process.stdin is not None
         self._process.stdin.write("look\n")
         self._process.stdin.flush()
-        return Latency.of(self._read())
+        return self._read()
 
-    def _read(self) -> list[float]:
+    def _read(self) -> Latency:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, "the witness is gone: it lost its connection, or waited too long for a message"
-        samples: list[float] = json.loads(line)
-        return samples
+        return Latency.of(*json.loads(line))
 
 
 if __name__ == "__main__":
