@@ -46,7 +46,7 @@ async def farewell(connection: Connection) -> None:
     """Close ``connection`` politely, so that the server's log does not speak of a client that vanished."""
     try:
         await connection.close(timeout=_FAREWELL)
-    except Exception:  # it is gone anyway
+    except Exception:  # whatever went wrong with the farewell: it is gone anyway
         connection.terminate()
 
 

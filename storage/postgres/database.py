@@ -235,7 +235,7 @@ class Database:
             except _Unsure as unsure:
                 self._pool.discard(link)
                 if await self._happened(unsure):
-                    return unsure.result  # type: ignore[no-any-return]
+                    return unsure.result  # type: ignore[no-any-return]  # once's; except cannot say so
             except BaseException as error:
                 await self._after(link, error, deadline)
             else:
@@ -260,7 +260,7 @@ class Database:
         try:
             async with asyncio.timeout(_GRACE):
                 await link.connection.execute("ROLLBACK")
-        except Exception:  # the server undoes it when it sees that the connection is gone
+        except Exception:  # whatever it is: the server undoes it when it sees that the connection is gone
             self._pool.discard(link)
         else:
             self._pool.release(link)
@@ -302,7 +302,7 @@ async def plan_database(url: PostgresUrl, known: tuple[Migration, ...] | None = 
                 return await plan(connection, url.name, known)
             finally:
                 await farewell(connection)
-    except Exception as error:
+    except Exception as error:  # whatever it is: explained or as it is, it is raised again
         _raise(error, url, "open")
 
 

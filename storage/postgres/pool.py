@@ -138,7 +138,7 @@ class Pool:
         try:
             async with asyncio.timeout_at(deadline):
                 connection = await self._connect()
-        except Exception as error:
+        except Exception as error:  # whatever it is, it is raised again, unless another attempt may help
             explained = self._failed(error)
             if is_passing(error) and self._loop.time() + pause < deadline:
                 return None
@@ -183,7 +183,7 @@ class Pool:
         try:
             async with asyncio.timeout(_ANSWER):
                 await link.connection.execute("SELECT 1")
-        except Exception:
+        except Exception:  # whatever it is: one that cannot answer this is of no use, and another is made
             return False
         except BaseException:
             self.discard(link)

@@ -78,6 +78,7 @@ async def migrate(
 
 async def _meta(connection: Connection) -> dict[str, object] | None:
     try:
-        return dict(await connection.fetch("SELECT name, value FROM meta"))  # type: ignore[arg-type]
+        rows = await connection.fetch("SELECT name, value FROM meta")
     except asyncpg.UndefinedColumnError:  # somebody else's table of that name
         return None
+    return {row[0]: row[1] for row in rows}

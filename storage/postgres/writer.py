@@ -166,7 +166,7 @@ class Writer:
             try:
                 async with asyncio.timeout(_ANSWER):
                     await link.connection.execute("SELECT 1")
-            except Exception:
+            except Exception:  # whatever it is: one that cannot answer this is of no use, and another is made
                 return False
         return not link.connection.is_closed()
 

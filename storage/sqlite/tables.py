@@ -74,11 +74,9 @@ class SqliteTables(Tables):
 
 
 def _plain(value: Any, kind: Kind) -> Value:
-    if kind == "bool":
-        return bool(value)
     if kind == "ids":
         return tuple(sorted(json.loads(value)))
-    return value  # type: ignore[no-any-return]
+    return bool(value) if kind == "bool" else value
 
 
 def _stored(value: Value) -> Value:

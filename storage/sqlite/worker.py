@@ -117,7 +117,7 @@ class Worker:
             else:
                 future.set_exception(job.error)
 
-    # ---- what follows runs on the thread
+    # ---- what follows runs on the thread. Whatever is raised is told to who waits: else they would wait for ever.
 
     def _call(self, callback: Callable[..., object], *args: object) -> None:
         try:

@@ -55,8 +55,8 @@ async def tables(connection: Connection) -> set[str]:
 
 
 async def test_every_table_with_an_owner_is_emptied_with_its_account(migrated: Connection) -> None:
-    """A new aggregate cannot be forgotten: its table has to be in TABLES, with the owner first in every unique index, by
-    which the table can be distributed.
+    """A new aggregate cannot be forgotten: its table has to be in TABLES, with the owner first in every unique index,
+    by which the table can be distributed.
     """
     rows = await migrated.fetch(
         "SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
