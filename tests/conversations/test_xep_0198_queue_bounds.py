@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from tests.support.acknowledging import BALCONY, JULIET, PHONE, ROMEO, SECRET, R, a, chat, couple, sleepers
-from tests.support.harness import Harness
+from tests.support.harness import Client, Harness
 from tests.support.kept import HeldBack
 from tests.support.mail import bodies, texts
 
 SMALL = "[limits]\nsm_queue_stanzas = 10\nsm_queue_bytes = 16384"
+
+
+async def missing(server: Harness, count: int) -> tuple[Client, Client]:
+    """Juliet, who lost her connection before ``count`` messages came, and Romeo, who wrote them."""
+    juliet, romeo = await couple(server)
+    juliet.cut()
+    for number in range(count):
+        await romeo.send(chat(number))
+    return juliet, romeo
 
 
 async def test_a_long_sleep_costs_rows_and_everything_comes() -> None:
@@ -33,10 +42,7 @@ async def test_a_long_sleep_costs_rows_and_everything_comes() -> None:
 
 async def test_rows_that_were_erased_meanwhile_are_left_out_and_the_count_is_right() -> None:
     async with Harness(toml="[limits]\nsm_queue_stanzas = 10\nsm_queue_bytes = 262144") as server:
-        juliet, romeo = await couple(server)
-        juliet.cut()
-        for number in range(40):
-            await romeo.send(chat(number))
+        juliet, _ = await missing(server, 40)
         rows = list(juliet.session.unacknowledged_rows())
         await server.stores.archive.erase(juliet.session.account.id, before=rows[20])
         again = server.unbound(BALCONY)
@@ -52,10 +58,7 @@ async def test_rows_that_were_erased_meanwhile_are_left_out_and_the_count_is_rig
 
 async def test_what_comes_while_rows_are_read_is_behind_them() -> None:
     async with Harness(toml=SMALL) as server:
-        juliet, romeo = await couple(server)
-        juliet.cut()
-        for number in range(30):
-            await romeo.send(chat(number))
+        juliet, romeo = await missing(server, 30)
         again = server.unbound(BALCONY)
         again.stop_reading()
         answer = await again.resume_nowait(juliet.sm_id, 0)
@@ -72,10 +75,7 @@ async def test_what_comes_while_rows_are_read_is_behind_them() -> None:
 
 async def test_a_connection_that_is_lost_while_it_catches_up_is_resumed_again() -> None:
     async with Harness(toml=SMALL) as server:
-        juliet, romeo = await couple(server)
-        juliet.cut()
-        for number in range(30):
-            await romeo.send(chat(number))
+        juliet, _ = await missing(server, 30)
         second = server.unbound(BALCONY)
         second.stop_reading()
         await second.resume_nowait(juliet.sm_id, 0)
@@ -92,10 +92,7 @@ async def test_a_connection_that_is_lost_while_it_catches_up_is_resumed_again() 
 async def test_who_takes_over_while_rows_are_read_gets_everything_and_the_other_nothing_more() -> None:
     store = HeldBack()
     async with Harness(toml=SMALL, wrap=store.wrap) as server:
-        juliet, romeo = await couple(server)
-        juliet.cut()
-        for number in range(30):
-            await romeo.send(chat(number))
+        juliet, _ = await missing(server, 30)
         store.hold("owed")
         second, third = server.unbound(BALCONY), server.unbound(BALCONY)
         await second.resume_nowait(juliet.sm_id, 0)
@@ -116,10 +113,7 @@ async def test_who_takes_over_while_rows_are_read_gets_everything_and_the_other_
 async def test_a_storage_that_fails_while_it_catches_up_costs_the_connection_only() -> None:
     store = HeldBack()
     async with Harness(toml=SMALL, wrap=store.wrap) as server:
-        juliet, romeo = await couple(server)
-        juliet.cut()
-        for number in range(30):
-            await romeo.send(chat(number))
+        juliet, _ = await missing(server, 30)
         store.fail("owed")
         second = server.unbound(BALCONY)
         await second.resume(juliet, 0)

@@ -9,6 +9,7 @@ import pytest
 from tests.support.harness import Client, Harness
 from tests.support.history import JULIET, ROMEO, archive, ask
 from tests.support.xml import matches, parse, show
+from xmppd.storage.archive import ArchiveStore
 from xmppd.storage.interfaces import StorageUnavailable
 
 
@@ -251,12 +252,12 @@ async def test_what_a_crash_came_in_between_of_is_taken_back_at_the_next_start(
     replace = type(server.stores.archive).replace
     done = 0
 
-    async def die(*args: object) -> bool:
+    async def die(store: ArchiveStore, owner: int, id: int, stanza: bytes, kind: int) -> bool:
         nonlocal done
         if done == replaced:
             raise StorageUnavailable("full")
         done += 1
-        return await replace(*args)  # type: ignore[arg-type]
+        return await replace(store, owner, id, stanza, kind)
 
     with monkeypatch.context() as patched:
         patched.setattr(type(server.stores.archive), "replace", die)

@@ -56,16 +56,6 @@ async def stores(url: str, proxy: Proxy) -> AsyncIterator[Stores]:
     await stores.close()
 
 
-@pytest_asyncio.fixture
-async def owner(stores: Stores) -> int:
-    return await add_account(stores, "juliet@capulet.example")
-
-
-@pytest_asyncio.fixture
-async def other(stores: Stores) -> int:
-    return await add_account(stores, "romeo@montague.example")
-
-
 def message(owner: int, text: bytes) -> NewMessage:
     return NewMessage(text, (NewRow(owner, ROMEO),))
 

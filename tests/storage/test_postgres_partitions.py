@@ -12,7 +12,6 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.storage.parts import add_account
 from tests.support.postgres import fresh_database
 from xmppd.storage.archive import NewMessage, NewRow, Query
 from xmppd.storage.interfaces import Stores
@@ -36,11 +35,6 @@ async def stores(url: str) -> AsyncIterator[Stores]:
     stores = await open_stores(url, Path("/"))
     yield stores
     await stores.close()
-
-
-@pytest_asyncio.fixture
-async def owner(stores: Stores) -> int:
-    return await add_account(stores, "juliet@capulet.example")
 
 
 @pytest_asyncio.fixture
