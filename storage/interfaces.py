@@ -117,6 +117,8 @@ class AccountStore(Protocol):
     async def delete(self, jid: Jid) -> None:
         """Remove the account, everything that it owns in any aggregate, and what others approved for it in advance
         (``RosterItem.approved``); ``NoSuchAccount`` if there is none.
+
+        Its archive, which may be large, is emptied in portions behind that; what a crash leaves of it, within hours.
         """
 
     @abstractmethod

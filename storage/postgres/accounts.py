@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from xmppd.jid import Jid
@@ -16,12 +18,14 @@ from xmppd.storage.interfaces import (
     NoSuchAccount,
     ScramHash,
     ScramKeys,
+    StorageUnavailable,
 )
 from xmppd.storage.postgres.connection import Connection, Row
 from xmppd.storage.postgres.database import Database
 from xmppd.storage.tables import OWNED
 
-_SWEPT: Final = 100  # owners in one transaction
+_SWEPT: Final = 1_000  # owners looked up at a time
+_ROWS: Final = 10_000  # of an archive, deleted in one transaction: it has to end in time
 
 _LAST: Final = "\U0010ffff"  # behind every domain
 
@@ -35,8 +39,11 @@ _RECORD: Final = "SELECT id, domain, local, created, seen_at, seen_status FROM a
 _DELETED: Final = "INSERT INTO deleted_owners VALUES ($1, extract(epoch FROM now()))"
 # After an hour nothing is on its way any more that was meant for them.
 _LATE: Final = (
-    "DELETE FROM deleted_owners WHERE id IN (SELECT id FROM deleted_owners"
-    " WHERE at < extract(epoch FROM now() - interval '1 hour') LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING id"
+    "SELECT id FROM deleted_owners WHERE at < extract(epoch FROM now() - interval '1 hour') LIMIT $1"
+)
+_ERASE: Final = (
+    "DELETE FROM archive WHERE owner = $1"
+    " AND id = ANY(ARRAY(SELECT id FROM archive WHERE owner = $1 ORDER BY id LIMIT $2))"
 )
 _KEYS: Final = "INSERT INTO scram_keys VALUES ($1, $2, $3, $4, $5, $6)"
 
@@ -104,7 +111,7 @@ class PostgresAccounts(AccountStore):
         await self._database.write(work)
 
     async def delete(self, jid: Jid) -> None:
-        async def work(connection: Connection) -> None:
+        async def work(connection: Connection) -> int:
             # First: it waits for whoever writes for the account at this moment, and what they wrote is seen below.
             owner = await connection.fetchval(
                 "DELETE FROM accounts WHERE domain = $1 AND local = $2 RETURNING id", jid.domain, jid.local
@@ -117,19 +124,30 @@ class PostgresAccounts(AccountStore):
             await connection.execute(
                 "UPDATE roster_items SET approved = false WHERE contact = $1 AND approved", str(jid.bare)
             )
+            return int(owner)
 
-        await self._database.write(work)
+        owner = await self._database.write(work)
+        with suppress(StorageUnavailable):  # the account is gone all the same; ``sweep`` does the rest
+            await self._erase(owner)
 
     async def sweep(self) -> None:
-        """Delete what was on its way to owners when they were deleted, and was stored since."""
+        """Delete what came for owners behind their deletion, and what that could not do itself."""
 
-        async def work(connection: Connection) -> int:
-            owners = await connection.fetch(_LATE, _SWEPT)
+        async def late(connection: Connection) -> list[Row]:
+            return await connection.fetch(_LATE, _SWEPT)
+
+        while owners := await self._database.read(late):
             for (owner,) in owners:
-                await _empty(connection, owner)
-            return len(owners)
+                await self._erase(owner)
+                await self._database.write(partial(_forget, owner))
 
-        while await self._database.write(work) == _SWEPT:
+    async def _erase(self, owner: int) -> None:
+        """Delete the archive of ``owner``, as much at a time as ends in time."""
+
+        async def work(connection: Connection) -> str:
+            return await connection.execute(_ERASE, owner, _ROWS)
+
+        while await self._database.write(work) == f"DELETE {_ROWS}":
             pass
 
     async def list(
@@ -195,8 +213,15 @@ def _local(jid: Jid) -> str:
 
 
 async def _empty(connection: Connection, owner: int) -> None:
+    """Delete what ``owner`` has but its archive, which may be large."""
     for table in OWNED:
-        await connection.execute(f"DELETE FROM {table} WHERE owner = $1", owner)  # noqa: S608 - a name from a list of ours
+        if table != "archive":
+            await connection.execute(f"DELETE FROM {table} WHERE owner = $1", owner)  # noqa: S608 - a name from a list
+
+
+async def _forget(owner: int, connection: Connection) -> None:
+    await _empty(connection, owner)
+    await connection.execute("DELETE FROM deleted_owners WHERE id = $1", owner)
 
 
 def _key_rows(owner: int, credentials: Credentials) -> list[tuple[object, ...]]:

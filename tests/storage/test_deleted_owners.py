@@ -1,61 +1,101 @@
-"""A batch may hold a message to somebody whose account is deleted before it is committed. It is deleted, too, later."""
+"""What the archive holds of an account that was deleted: a batch may have had a message to it that was committed later,
+and an archive may be larger than one transaction deletes. Both go, too.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from tests.storage.parts import add_account
 from tests.support.postgres import fresh_database
 from xmppd.jid import Jid
 from xmppd.storage.archive import NewMessage, NewRow, Query
-from xmppd.storage.interfaces import Stores
+from xmppd.storage.interfaces import StorageUnavailable, Stores
 from xmppd.storage.open import open_stores
 
 JULIET = "juliet@capulet.example"
 HOUR = 3_600.0
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_790_000_000.0
+class Site:
+    """A storage, opened, in which time passes."""
 
-    def __call__(self) -> float:
-        return self.now
+    stores: Stores
 
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
+        self._now = 1_790_000_000.0
+        self._url = "sqlite:xmppd.db"
 
-@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
-async def test_what_comes_for_an_owner_who_is_gone_is_deleted_some_time_later(
-    engine: str, tmp_path: Path
-) -> None:
-    url = await fresh_database() if engine == "postgres" else "sqlite:xmppd.db"
-    clock = Clock()
-    stores = await open_stores(url, tmp_path, clock=clock)
+    async def open(self, directory: Path) -> None:
+        if self.engine == "postgres":
+            self._url = await fresh_database()
+        self.stores = await open_stores(self._url, directory, clock=lambda: self._now)
 
-    async def pass_by(seconds: float) -> None:
-        clock.now += seconds
-        if engine == "postgres":
-            connection = await asyncpg.connect(url)
+    async def pass_by(self, seconds: float) -> None:
+        self._now += seconds
+        if self.engine == "postgres":
+            connection = await asyncpg.connect(self._url)
             await connection.execute("UPDATE deleted_owners SET at = at - $1::double precision", seconds)
             await connection.close()
-        await stores.maintain()
+        await self.stores.maintain()
 
+    async def rows(self, *owners: int) -> list[int]:
+        return [await self.stores.archive.count(owner, Query()) for owner in owners]
+
+
+@pytest_asyncio.fixture(params=["sqlite", "postgres"])
+async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
+    site = Site(request.param)
+    await site.open(tmp_path)
+    yield site
+    await site.stores.close()
+
+
+async def test_what_comes_for_an_owner_who_is_gone_is_deleted_some_time_later(site: Site) -> None:
+    stores = site.stores
     owners = [await add_account(stores, address) for address in (JULIET, "romeo@montague.example")]
     await stores.accounts.delete(Jid.parse(JULIET))
     message = NewMessage(b"<message/>", [NewRow(owner, 4) for owner in owners])
     await stores.archive.append([message])
-    await pass_by(HOUR - 60)
-    assert [await rows(stores, owner) for owner in owners] == [1, 1], "more may come"
+    await site.pass_by(HOUR - 60)
+    assert await site.rows(*owners) == [1, 1], "more may come"
     await stores.archive.append([message])
-    await pass_by(120)
-    assert [await rows(stores, owner) for owner in owners] == [0, 2]
+    await site.pass_by(120)
+    assert await site.rows(*owners) == [0, 2]
     await stores.archive.append([message])
-    await pass_by(2 * HOUR)
-    assert [await rows(stores, owner) for owner in owners] == [1, 3], "it is looked for once"
-    await stores.close()
+    await site.pass_by(2 * HOUR)
+    assert await site.rows(*owners) == [1, 3], "it is looked for once"
 
 
-async def rows(stores: Stores, owner: int) -> int:
-    return await stores.archive.count(owner, Query())
+async def test_a_large_archive_is_deleted_in_portions(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the second one, the storage is away in the middle."""
+    stores = site.stores
+    monkeypatch.setattr(f"xmppd.storage.{site.engine}.accounts._ROWS", 3)
+    owners = [await add_account(stores, f"{name}@capulet.example") for name in ("a", "b", "c")]
+    for owner in owners:
+        await stores.archive.append([NewMessage(b"<message/>", [NewRow(owner, 4)])] * 9)
+    await stores.accounts.delete(Jid.parse("a@capulet.example"))
+    assert await site.rows(*owners) == [0, 9, 9]
+
+    write, left = type(stores.accounts._database).write, 2  # type: ignore[attr-defined]
+
+    def fail(*args: object) -> object:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise StorageUnavailable("full")
+        return write(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(stores.accounts._database), "write", fail)  # type: ignore[attr-defined]
+        await stores.accounts.delete(Jid.parse("b@capulet.example"))
+    assert await stores.accounts.get(Jid.parse("b@capulet.example")) is None
+    assert await site.rows(*owners) == [0, 6, 9]
+    await site.pass_by(HOUR + 60)
+    assert await site.rows(*owners) == [0, 0, 9]
