@@ -12,7 +12,8 @@ import msgspec
 from xmppd.errors import UserError
 from xmppd.storage.tables import TABLES, Table, Tables, Values
 
-_ROWS: Final = 500  # at once: a row may hold a stanza of a quarter of a megabyte
+_ROWS: Final = 500  # at once
+_BYTES: Final = 4_194_304  # of these: stanzas and vCards may be large
 
 Progress = Callable[[str, int, int], None]
 
@@ -64,7 +65,7 @@ async def copy(source: Tables, target: Tables, progress: Progress) -> list[Copie
 
 async def _pages(tables: Tables, table: Table) -> AsyncIterator[list[Values]]:
     after: Values | None = None
-    while page := await tables.read(table, after, _ROWS):
+    while page := await tables.read(table, after, limit=_ROWS, most_bytes=_BYTES):
         yield page
         after = page[-1][: table.key]
 

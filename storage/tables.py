@@ -28,6 +28,11 @@ class Table:
     def names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.columns)
 
+    @property
+    def large(self) -> tuple[str, ...]:
+        """The columns whose values may be large."""
+        return tuple(name for name, kind in self.columns if kind == "bytes")
+
 
 # All but what belongs to the database itself, such as the state of its writers; a test compares this with the schema.
 TABLES: Final = (
@@ -121,8 +126,12 @@ class Tables(Protocol):
         """How many rows it has."""
 
     @abstractmethod
-    async def read(self, table: Table, after: Values | None, limit: int) -> list[Values]:
-        """The first ``limit`` rows behind the key ``after`` (None: from the first one), in the order of their keys."""
+    async def read(
+        self, table: Table, after: Values | None, *, limit: int, most_bytes: int = 2**62
+    ) -> list[Values]:
+        """The first ``limit`` rows behind the key ``after`` (None: from the beginning), in the order of their keys; only up
+        to the row with which their values of the kind ``bytes`` are ``most_bytes`` together.
+        """
 
     @abstractmethod
     async def write(self, table: Table, rows: Sequence[Values]) -> None:

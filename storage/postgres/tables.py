@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from xmppd.storage.postgres.connection import Connection
 from xmppd.storage.postgres.database import Database
 from xmppd.storage.tables import COPYING, Kind, Table, Tables, Value, Values
 
-_SEQUENCE = "pg_get_serial_sequence('accounts', 'id')"
+# Up to the row with which there are so many bytes: each but the first counts what stands before it.
+_UP_TO: Final = """
+SELECT {names} FROM (
+    SELECT {names}, sum({sizes}) OVER (ORDER BY {keys} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes
+    FROM {table} {where} ORDER BY {keys} LIMIT $1
+) AS page WHERE bytes IS NULL OR bytes < {most} ORDER BY {keys}
+"""
+_SEQUENCE: Final = "pg_get_serial_sequence('accounts', 'id')"
 
 
 class PostgresTables(Tables):
@@ -28,11 +35,19 @@ class PostgresTables(Tables):
 
         return await self._database.read(work)
 
-    async def read(self, table: Table, after: Values | None, limit: int) -> list[Values]:
+    async def read(
+        self, table: Table, after: Values | None, *, limit: int, most_bytes: int = 2**62
+    ) -> list[Values]:
         keys = ", ".join(table.names[: table.key])
         marks = ", ".join(f"${number}" for number in range(2, table.key + 2))
         where = "" if after is None else f"WHERE ({keys}) > ({marks})"
-        sql = f"SELECT {', '.join(table.names)} FROM {table.name} {where} ORDER BY {keys} LIMIT $1"  # noqa: S608
+        names = ", ".join(table.names)
+        sql = f"SELECT {names} FROM {table.name} {where} ORDER BY {keys} LIMIT $1"  # noqa: S608
+        if table.large:
+            sizes = " + ".join(f"coalesce(octet_length({name}), 0)" for name in table.large)
+            sql = _UP_TO.format(
+                names=names, sizes=sizes, keys=keys, table=table.name, where=where, most=most_bytes
+            )
         kinds = [kind for _, kind in table.columns]
 
         async def work(connection: Connection) -> list[Values]:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from xmppd.storage.rows import array
+from xmppd.storage.rows import array, up_to
 from xmppd.storage.sqlite.database import Database
 from xmppd.storage.tables import COPYING, Kind, Table, Tables, Value, Values
 
@@ -26,16 +26,17 @@ class SqliteTables(Tables):
         sql = f"SELECT count(*) FROM {table.name}"  # noqa: S608
         return await self._database.read(lambda connection: int(connection.execute(sql).fetchone()[0]))
 
-    async def read(self, table: Table, after: Values | None, limit: int) -> list[Values]:
+    async def read(
+        self, table: Table, after: Values | None, *, limit: int, most_bytes: int = 2**62
+    ) -> list[Values]:
         keys = ", ".join(table.names[: table.key])
         where = "" if after is None else f"WHERE ({keys}) > ({', '.join('?' * table.key)})"
         sql = f"SELECT {', '.join(table.names)} FROM {table.name} {where} ORDER BY {keys} LIMIT ?"  # noqa: S608
         kinds = [kind for _, kind in table.columns]
 
         def work(connection: sqlite3.Connection) -> list[Values]:
-            return [
-                tuple(map(_plain, row, kinds)) for row in connection.execute(sql, (*(after or ()), limit))
-            ]
+            rows = up_to(most_bytes, connection.execute(sql, (*(after or ()), limit)), _bytes)
+            return [tuple(map(_plain, row, kinds)) for row in rows]
 
         return await self._database.read(work)
 
@@ -71,6 +72,10 @@ class SqliteTables(Tables):
 
     async def close(self) -> None:
         await self._database.close()
+
+
+def _bytes(row: Values) -> int:
+    return sum(len(value) for value in row if isinstance(value, bytes))
 
 
 def _plain(value: Any, kind: Kind) -> Value:

@@ -48,7 +48,7 @@ def rows(url: str) -> dict[str, list[Values]]:
 
     async def run() -> dict[str, list[Values]]:
         tables = await open_tables(url, Path("/"))
-        found = {table.name: await tables.read(table, None, 100_000) for table in OWNED}
+        found = {table.name: await tables.read(table, None, limit=100_000) for table in OWNED}
         await tables.close()
         return found
 

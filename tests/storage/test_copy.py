@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
@@ -117,6 +118,31 @@ async def test_half_a_copy_is_not_taken_for_a_server(target: str, tmp_path: Path
         await _copy("sqlite:1.db", url, tmp_path, interrupt)
     with pytest.raises(UserError, match="a copy that was not finished"):
         await open_stores(url, tmp_path)
+
+
+@pytest.mark.parametrize("source", ENGINES)
+async def test_large_messages_are_moved_a_few_at_a_time(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = await url_of(source, 1)
+    stores = await open_stores(url, tmp_path)
+    owner = await add_account(stores, "juliet@capulet.example")
+    new = [
+        NewMessage(random.randbytes(size), [NewRow(owner, 4)]) for size in (400, 700, 2_000, 100, 300, 500)
+    ]
+    await stores.archive.append(new)
+    await stores.close()
+    monkeypatch.setattr("xmppd.storage.copy._BYTES", 1_000)
+    pages: list[int] = []
+    await _copy(
+        url, "sqlite:2.db", tmp_path, lambda what, rows, _: pages.append(rows) if what == "copy" else None
+    )
+    assert pages[-3:] == [2, 1, 3], "each up to the message with which it is too large"
+    stores = await open_stores("sqlite:2.db", tmp_path)
+    assert [row.stanza for row in await stores.archive.read(owner, Query(), limit=9)] == [
+        message.stanza for message in new
+    ]
+    await stores.close()
 
 
 async def _copy(source: str, target: str, folder: Path, progress: Progress = _nothing) -> list[Copied]:
