@@ -129,7 +129,7 @@ class Tables(Protocol):
     async def read(
         self, table: Table, after: Values | None, *, limit: int, most_bytes: int = 2**62
     ) -> list[Values]:
-        """The first ``limit`` rows behind the key ``after`` (None: from the beginning), in the order of their keys; only up
+        """The first ``limit`` rows behind the key ``after`` (None: from the start), in the order of their keys; only up
         to the row with which their values of the kind ``bytes`` are ``most_bytes`` together.
         """
 
