@@ -228,6 +228,10 @@ class CursorStore(Protocol):
         """
 
     @abstractmethod
+    async def weigh(self, owner: int, *, since: int, limit: int) -> int:
+        """How many bytes the first ``limit`` rows that wait take, as they are stored; ``since`` as in ``load``."""
+
+    @abstractmethod
     async def save(self, cursors: Mapping[int, Cursor]) -> None:
         """Save each owner's cursor. What another node has settled stays settled: the larger ``upto`` holds, and ids
         above it of both.

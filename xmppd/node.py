@@ -141,6 +141,8 @@ async def build(
         cursors,
         clock,
         limit=limits.offline_messages,
+        limit_bytes=limits.offline_bytes,
+        stanza_bytes=limits.stanza_bytes,
         resend_seconds=limits.resend_seconds,
     )
     resumption = Resumption(

@@ -24,6 +24,17 @@ FROM (
 ) AS cursor
 """
 
+_WEIGH: Final = """
+SELECT coalesce(sum(size), 0)::bigint FROM (
+    SELECT octet_length(a.stanza) AS size FROM (
+        SELECT coalesce(max(upto), 0) AS upto, coalesce(max(above), '{}') AS above
+        FROM archive_cursors WHERE owner = $1
+    ) AS c, archive AS a
+    WHERE a.owner = $1 AND a.id > greatest(c.upto, $2::bigint - 1) AND a.kind & 1 = 1 AND a.id <> ALL(c.above)
+    ORDER BY a.id LIMIT $3
+) AS waiting
+"""
+
 # In the order of ids, so that two who save do not wait in a circle. Nothing is kept for an account that was deleted:
 # nobody would ever delete it.
 _SAVE: Final = """
@@ -47,6 +58,12 @@ class PostgresCursors(CursorStore):
         assert row is not None
         upto, above, count, newest = row
         return Waiting(Cursor(upto, frozenset(above)), count, newest)
+
+    async def weigh(self, owner: int, *, since: int, limit: int) -> int:
+        async def work(connection: Connection) -> int:
+            return int(await connection.fetchval(_WEIGH, owner, since, limit))
+
+        return await self._database.read(work)
 
     async def save(self, cursors: Mapping[int, Cursor]) -> None:
         owners = list(cursors)

@@ -302,6 +302,19 @@ class SqliteCursors(CursorStore):
 
         return await self._database.read(work)
 
+    async def weigh(self, owner: int, *, since: int, limit: int) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            cursor = _cursor(connection, owner)
+            (size,) = connection.execute(
+                "SELECT coalesce(sum(size), 0) FROM (SELECT length(stanza) AS size FROM archive"
+                " WHERE owner = ? AND id > ? AND kind & ? AND id NOT IN (SELECT value FROM json_each(?))"
+                " ORDER BY id LIMIT ?)",
+                (owner, max(cursor.upto, since - 1), Kind.OWED, array(cursor.above), limit),
+            ).fetchone()
+            return int(size)
+
+        return await self._database.read(work)
+
     async def save(self, cursors: Mapping[int, Cursor]) -> None:
         def work(connection: sqlite3.Connection) -> None:
             merged = [(owner, merge(cursor, _cursor(connection, owner))) for owner, cursor in cursors.items()]

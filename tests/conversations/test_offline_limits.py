@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from secrets import token_hex
 
 import pytest
 
@@ -161,3 +162,25 @@ async def test_who_reads_is_sent_more_than_the_limit() -> None:
         await server.settle()
         juliet.expect_nothing()
         assert bodies(romeo) == ["1", "2", "3", "4", "5"]
+
+
+async def test_large_messages_fill_a_mailbox_too() -> None:
+    """As they are stored: half of what these are as text. At most four may wait unseen, however large they are."""
+    async with Harness("capulet.lit", toml="[limits]\noffline_bytes = 1_048_576") as server:
+        await server.account(ROMEO)
+        juliet = await server.client(JULIET)
+
+        async def taken(number: int) -> int:
+            """How many of so many large ones."""
+            for _ in range(number):
+                await juliet.send(f"<message to='{ROMEO}'><body>{token_hex(100_000)}</body></message>")
+            refused = len(juliet.received)
+            juliet.received.clear()
+            return number - refused
+
+        assert await taken(12) == 8, "4 that take 100 KB each, and 4 of which only the length is known yet"
+        await server.advance(61)
+        assert await taken(5) == 2, "8 that take 100 KB each, and 2"
+        await online(server, "orchard")
+        await server.advance(61)
+        assert await taken(12) == 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,25 @@ def test_what_anybody_settled_stays_settled(
 
     assert settled(merged) == set().union(*map(settled, saved))
     assert all(id > merged.upto for id in merged.above)
+
+
+async def test_the_bytes_of_what_waits(stores: Stores, owner: int, other: int) -> None:
+    assert await stores.cursors.weigh(owner, since=0, limit=9) == 0
+    sizes = (1_000, 2_000, 4_000, 8_000, 16_000)  # of which nothing can be packed
+    new = [
+        NewMessage(random.randbytes(size), [NewRow(owner, 4, Kind.NONE if size == 8_000 else Kind.OWED)])
+        for size in sizes
+    ]
+    ids = [placed.places[0].id for placed in await stores.archive.append(new)]
+    await stores.archive.append([NewMessage(random.randbytes(999), [NewRow(other, 4, Kind.OWED)])])
+
+    async def kilobytes(since: int = 0, limit: int = 9) -> int:
+        return await stores.cursors.weigh(owner, since=since, limit=limit) // 1_000
+
+    assert await kilobytes() == 23
+    assert await kilobytes(limit=2) == 3
+    assert await kilobytes(since=ids[1]) == 22
+    await stores.cursors.save({owner: Cursor(ids[0], frozenset([ids[2]]))})
+    assert await kilobytes() == 18
+    await stores.cursors.save({owner: Cursor(ids[4])})
+    assert await kilobytes() == 0

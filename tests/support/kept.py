@@ -151,5 +151,8 @@ class _Cursors(CursorStore):
     async def load(self, owner: int, *, since: int, limit: int) -> Waiting:
         return await self._store.load(owner, since=since, limit=limit)
 
+    async def weigh(self, owner: int, *, since: int, limit: int) -> int:
+        return await self._store.weigh(owner, since=since, limit=limit)
+
     async def save(self, cursors: Mapping[int, Cursor]) -> None:
         await self._held.call("save", self._store.save(cursors))

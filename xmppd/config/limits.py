@@ -160,6 +160,14 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "Messages that wait for one account while nobody takes them; a sender is told when no more may.",
         ),
     ] = 10_000
+    offline_bytes: Annotated[
+        int,
+        bound(
+            1024 * 1024 * _MIB,
+            "Bytes that these take; about, since they are looked at once a minute and only where there are many.",
+            least=_MIB,
+        ),
+    ] = 256 * _MIB
     offline_days: Annotated[int, bound(36_500, "How long they wait; 0: until they are taken.")] = 365
     archive_queue: Annotated[
         int,

@@ -65,6 +65,13 @@ class Cursors:
         mailbox.unsure = False  # only now: others who ask meanwhile have to wait for the number too
         mailbox.counted = self._clock.monotonic()
 
+    async def weigh(self, mailbox: Mailbox) -> None:
+        """Find out how many bytes wait in ``mailbox``."""
+        await self._save({mailbox.owner: mailbox})
+        most = self._limit or _MOST_COUNTED
+        mailbox.bytes = await self._store.weigh(mailbox.owner, since=self.oldest(), limit=most)
+        mailbox.weighed = self._clock.monotonic()
+
     async def count(self, owner: int) -> int:
         """How many rows wait for ``owner``, as far as somebody wants to know."""
         mailbox = self._unsaved_one(owner)

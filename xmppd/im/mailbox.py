@@ -26,8 +26,8 @@ class Mailbox:
     """One account's. Only ``Delivery`` opens, gives and closes; whoever knows that a client has a row may settle it."""
 
     __slots__ = (
-        "_above", "_changed", "_given", "_tidy_at", "coming", "counted", "dirty", "newest", "open", "owner", "seen",
-        "unsure", "waiting",
+        "_above", "_changed", "_given", "_tidy_at", "bytes", "coming", "counted", "dirty", "newest", "open", "owner",
+        "seen", "unsure", "waiting", "weighed",
     )  # fmt: skip
 
     def __init__(self, owner: int, found: Waiting, changed: Callable[[Mailbox], None]) -> None:
@@ -38,6 +38,10 @@ class Mailbox:
         self.newest = found.newest  # row of which this node knows
         self.waiting = found.count
         self.counted = 0.0  # when they were counted last, in monotonic seconds
+        self.bytes = (
+            0  # that wait, as far as somebody wanted to know: when they were weighed, and what came since
+        )
+        self.weighed: float | None = None  # when that was, in monotonic seconds
         self.coming = 0  # messages on their way into the archive that will wait then
         self.open = False
         self.dirty = False  # not saved as it is

@@ -50,6 +50,7 @@ _UNREAD: Final = int(Mark.UNREAD)
 _MARKER: Final = int(Kind.MARKER)
 _PENDING: Final = int(Kind.PENDING)
 _RESENDING: Final = 30.0  # seconds after the first message of a session
+_MANY: Final = 2**62
 _COUNT_AGAIN: Final = 60.0  # seconds after which those that wait are counted again, if they seem too many
 
 Keeps = Callable[[Account, Jid], bool]
@@ -71,16 +72,24 @@ class Messages:
         clock: Clock,
         *,
         limit: int,
+        limit_bytes: int = 0,
+        stanza_bytes: int = 0,
         resend_seconds: float,
     ) -> None:
-        """At most ``limit`` messages wait for an account (0: any number). A message that a client sends again within
-        ``resend_seconds`` is recognised.
+        """At most ``limit`` messages wait for an account, of ``limit_bytes`` together (0: any number); none is larger
+        than ``stanza_bytes`` (0: some may be). A message that a client sends again within ``resend_seconds`` is
+        recognised.
         """
         self._archiver = archiver
         self._delivery = delivery
         self._cursors = cursors
         self._clock = clock
         self._limit = limit
+        self._limit_bytes = limit_bytes
+        # As many may wait, however large: what they take is asked for when there are more.
+        self._any = min(
+            limit or _MANY, max(1, limit_bytes // (stanza_bytes or _MANY)) if limit_bytes else _MANY
+        )
         self._resend_seconds = resend_seconds
         self._keeps: Keeps | None = None
         self._asks: Asks | None = None
@@ -129,7 +138,7 @@ class Messages:
                 return None
             box = account.mailbox
             assert box is not None
-            if 0 < self._limit <= box.waiting + box.coming:
+            if self._any <= box.waiting + box.coming:
                 return self._if_there_is_room(stanza, account, box, session, how)
             return self._keep(stanza, account, box, session, how)
         if how is _NOTHING:
@@ -158,11 +167,25 @@ class Messages:
     async def _if_there_is_room(
         self, message: Message, account: Account, box: Mailbox, session: Session | None, how: Storing
     ) -> None:
-        """As many messages wait as may, unless somebody has fetched some by other ways, or some are too old by now."""
-        if box.unsure or self._clock.monotonic() - box.counted >= _COUNT_AGAIN:
-            await self._cursors.recount(box)
-        if box.waiting + box.coming >= self._limit:
-            raise StanzaError("service-unavailable", "too many messages wait for this account")  # XEP-0160
+        """As many messages wait as may, unless somebody has fetched some by other ways, or some are too old by now; or
+        as many bytes.
+        """
+        now = self._clock.monotonic()
+        if 0 < self._limit <= box.waiting + box.coming:
+            if box.unsure or now - box.counted >= _COUNT_AGAIN:
+                await self._cursors.recount(box)
+            if box.waiting + box.coming >= self._limit:
+                raise StanzaError(
+                    "service-unavailable", "too many messages wait for this account"
+                )  # XEP-0160
+        if self._limit_bytes:
+            if box.weighed is None or now - box.weighed >= _COUNT_AGAIN:
+                await self._cursors.weigh(box)
+            if box.bytes >= self._limit_bytes:
+                raise StanzaError(
+                    "service-unavailable", "too large messages wait for this account"
+                )  # XEP-0160
+            box.bytes += len(message.wire())
         await self._keep(message, account, box, session, how)
 
     def _keep(

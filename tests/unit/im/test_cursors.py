@@ -24,6 +24,9 @@ class Busy(CursorStore):
     async def load(self, owner: int, *, since: int, limit: int) -> Waiting:
         return Waiting(Cursor(), 0, 0)
 
+    async def weigh(self, owner: int, *, since: int, limit: int) -> int:
+        return 0
+
     async def save(self, cursors: Mapping[int, Cursor]) -> None:
         await asyncio.sleep(0)
         self.saved.append(cursors)
@@ -58,6 +61,9 @@ class Held(CursorStore):
 
     async def load(self, owner: int, *, since: int, limit: int) -> Waiting:
         return Waiting(Cursor(), 0, 0)
+
+    async def weigh(self, owner: int, *, since: int, limit: int) -> int:
+        return 0
 
     async def save(self, cursors: Mapping[int, Cursor]) -> None:
         self.waiting.append(asyncio.get_running_loop().create_future())
