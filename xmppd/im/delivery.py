@@ -153,17 +153,20 @@ class Delivery:
             # For a resource that is there, while nobody takes what is for all. Or the archive was read before its
             # writer heard from it, and everybody has it.
             if sessions and not box.is_done(row):
-                if acknowledging := hand(message, sessions):
+                if (acknowledging := hand(message, sessions)) > 0:
                     box.give(row, acknowledging)
-                else:
+                elif not acknowledging:
                     box.settle(row)
         elif not sessions and taker(account) is None:
             box.open = False  # those who get it are on other nodes
-        elif acknowledging := hand(message, sessions):
+        elif (acknowledging := hand(message, sessions)) > 0:
             box.give(row, acknowledging)
             box.advance(row)
-        else:
+        elif not acknowledging:
             box.take(row)
+        else:
+            box.open = False  # it is owed to whoever comes
+            box.waiting += 1
 
     # Messages that are not stored
 

@@ -19,7 +19,7 @@ def box_of(account: Account) -> Mailbox:
 
 
 def can_take(session: Session) -> bool:
-    return session.presence is not None and session.priority >= 0 and not session.over
+    return session.presence is not None and session.priority >= 0 and not session.ending
 
 
 def sleeps(session: Session) -> bool:
@@ -40,11 +40,14 @@ def taker(account: Account, gone: Set[Session] = frozenset()) -> Session | None:
 
 def hand(message: Message, sessions: Sequence[Session]) -> int:
     """Deliver ``message`` to ``sessions``; how many of them will acknowledge it. 0: one of them has it already, since
-    who does not acknowledge has it when it is written (DESIGN 6), or somebody on another node.
+    who does not acknowledge has it when it is written (DESIGN 6), or somebody on another node. -1: nobody has it.
     """
     settled = not sessions
+    acknowledging = 0
     for session in sessions:
         session.deliver(message)
-        if session.sm is None:
+        if session.sm is not None:
+            acknowledging += 1
+        elif not session.ending:
             settled = True
-    return 0 if settled else len(sessions)
+    return 0 if settled else acknowledging or -1
