@@ -116,9 +116,9 @@ def pytest_configure(config: pytest.Config) -> None:
     harness = config.stash[HARNESS] = Harness()
     config.pluginmanager.register(harness, "xmppd-harness")
     # With Python's own handler asyncio would only cancel the test, which might take that for a failure; then the next
-    # one would run.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
+    # one would run. What a shell runs in the background ignores the signal, and so would the programs that tests
+    # interrupt.
+    signal.signal(signal.SIGINT, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

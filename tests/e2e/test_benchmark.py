@@ -13,11 +13,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SMALL = "--seconds 0.4 --warmup 0.1 --rounds 1 --pairs 3 --contacts 3 --logins 4 --rate 100 --catchups 4 --history 2400"
+SECONDS = 150  # that it may take on cores that others use, too; alone it takes ten
 KINDS = ["chat-plain-1", "chat-tls-4", "chat-tls-open", "presence", "login-sha-256"]
 PAGES = ["first", "middle", "last", "with"]
 
 
-@pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 10)]
+
+
 def test_each_kind_of_load_runs_and_is_reported(tmp_path: Path) -> None:
     profile = tmp_path / "profile"
     results, shown = measure(tmp_path, KINDS, "--profile", str(profile))
@@ -28,7 +31,6 @@ def test_each_kind_of_load_runs_and_is_reported(tmp_path: Path) -> None:
         assert (tmp_path / f"profile-{name}").stat().st_size > 0, "SIGTERM ends the server as it should"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 def test_what_is_stored_is_measured_with_each_engine(tmp_path: Path, engine: str) -> None:
     loads = [f"archive-{engine}", f"archive-{engine}-open", f"catch-up-{engine}", f"mam-page-{engine}"]
@@ -55,7 +57,7 @@ def measure(folder: Path, workloads: Sequence[str], *more: str) -> tuple[dict[st
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=SECONDS,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     results = json.loads(report.read_text())["results"]

@@ -22,7 +22,7 @@ from xmppd.storage.open import open_stores
 
 _LIMITS: Final = {"offline_messages": 0, "login_failures_per_account": 0, "login_failures_per_address": 0}
 _SAVED_SECONDS: Final = 16.0  # cursors are written behind by less
-_QUIET_SECONDS: Final = 40.0
+_QUIET_SECONDS: Final = 120.0
 _LOOK: Final = 0.1  # seconds
 # What a server may say about a database that is taken away from it; a traceback is none of that.
 _EXPECTED: Final = r'error xmppd\.\w+ [^"]*: cannot (use|open) the database '
