@@ -239,7 +239,7 @@ def test_what_is_imported_is_declared() -> None:
 # ---- a harness that lets nothing pass in silence
 
 
-WORKERS = ["-n", "2", "--dist", "worksteal"]  # as `make test` has it
+WORKERS = ["-n", "1", "--dist", "worksteal"]  # as `make test` has it, and one shows what many do
 
 
 @pytest.fixture
@@ -465,7 +465,7 @@ def test_an_interrupt_ends_the_run_whatever_the_test_makes_of_it(
         def test_fourth(): pass
         """
     )
-    result = harness.runpytest_subprocess(".", "-p", "no:randomly", *(["-n", "1"] if processes else []))
+    result = harness.runpytest_subprocess(".", "-p", "no:randomly", *processes)
     assert result.ret in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.TESTS_FAILED)
     assert "passed" not in result.parseoutcomes()
     result.stdout.fnmatch_lines(
@@ -507,7 +507,7 @@ def test_workers_begin_with_the_longest(harness: pytest.Pytester) -> None:
         def test_other(): pass
         """
     )
-    result = harness.runpytest_subprocess(".", "-vv", "-n", "1", "--dist", "worksteal")
+    result = harness.runpytest_subprocess(".", "-vv", *WORKERS)
     order = [line.rpartition("::test_")[2].strip() for line in result.outlines if " PASSED " in line]
     assert order[:2] == ["soak", "slow"]
     assert sorted(order[2:]) == ["other", "short"]
