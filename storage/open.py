@@ -29,9 +29,10 @@ from xmppd.storage.postgres.secrets import PostgresSecrets
 from xmppd.storage.postgres.tables import PostgresTables
 from xmppd.storage.postgres.vcards import PostgresVcards
 from xmppd.storage.sqlite.accounts import SqliteAccounts
-from xmppd.storage.sqlite.archive import SqliteArchive, SqliteCursors
+from xmppd.storage.sqlite.archive import SqliteArchive
 from xmppd.storage.sqlite.blocklists import SqliteBlocklists
 from xmppd.storage.sqlite.chat_lists import SqliteChatLists
+from xmppd.storage.sqlite.cursors import SqliteCursors
 from xmppd.storage.sqlite.database import Database, plan_file
 from xmppd.storage.sqlite.dictionaries import SqliteDictionaries
 from xmppd.storage.sqlite.pending import SqlitePending

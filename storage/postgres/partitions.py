@@ -20,9 +20,8 @@ from xmppd.storage.postgres.database import Database
 log = logging.getLogger("xmppd.storage")
 
 _LOCK: Final = 0  # the advisory lock of whoever changes partitions; owners have negative ones
-_WAIT: Final = (
-    "2s"  # for those who use the table; they wait meanwhile, so it is better to fail, and to try another day
-)
+# For those who use the table; they wait meanwhile, so it is better to fail, and to try again an hour later.
+_WAIT: Final = "2s"
 
 _LIST: Final = (
     "SELECT relname, pg_get_expr(relpartbound, pg_class.oid) FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
@@ -50,7 +49,7 @@ class Partitions:
         self.recent = 0  # where a partition begins that holds the newest row of nearly all who write
 
     async def make_ahead(self) -> None:
-        """See that this month and the next have their partition. To be called at the start and once a day.
+        """See that this month and the next have their partition. To be called at the start and from time to time.
 
         Where somebody keeps the table for longer, such as a dump of the database, that is put off.
         """

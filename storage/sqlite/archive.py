@@ -1,8 +1,7 @@
-"""The archive and its cursors. There is one writer, so rows become visible in the order of their ids (I4)."""
+"""The archive. There is one writer, so rows become visible in the order of their ids (I4)."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -12,8 +11,6 @@ from xmppd.storage.archive import (
     MOST_ROWS,
     RESENDS,
     ArchiveStore,
-    Cursor,
-    CursorStore,
     DictionaryStore,
     Kind,
     NewMessage,
@@ -21,7 +18,6 @@ from xmppd.storage.archive import (
     Placed,
     Query,
     Row,
-    Waiting,
 )
 from xmppd.storage.packing import Packing
 from xmppd.storage.rows import array, up_to
@@ -93,9 +89,8 @@ class SqliteArchive(ArchiveStore):
         self._packing = packing
         self._unpacking = Unpacking(packing, dictionaries)
         self._clock = clock
-        self._expired = (
-            0  # the owner up to whom ``expire`` has come; it goes on behind, and begins again at the end
-        )
+        # The owner up to whom ``expire`` has come; it goes on behind, and begins again at the end.
+        self._expired = 0
 
     async def append(self, messages: Sequence[NewMessage]) -> list[Placed]:
         pack = self._packing.pack
@@ -285,54 +280,6 @@ class _Batch:
         }
 
 
-class SqliteCursors(CursorStore):
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def load(self, owner: int, *, since: int, limit: int) -> Waiting:
-        def work(connection: sqlite3.Connection) -> Waiting:
-            cursor = _cursor(connection, owner)
-            # Not "NOT IN": what is settled above may be no row of these.
-            found = connection.execute(
-                "SELECT id FROM archive WHERE owner = ? AND id > ? AND kind & ? ORDER BY id LIMIT ?",
-                (owner, max(cursor.upto, since - 1), Kind.OWED, limit + len(cursor.above) if limit else 0),
-            )
-            count = sum(id not in cursor.above for (id,) in found)
-            return Waiting(cursor, min(count, limit), newest_id(connection, owner))
-
-        return await self._database.read(work)
-
-    async def weigh(self, owner: int, *, since: int, limit: int) -> int:
-        def work(connection: sqlite3.Connection) -> int:
-            cursor = _cursor(connection, owner)
-            (size,) = connection.execute(
-                "SELECT coalesce(sum(size), 0) FROM (SELECT length(stanza) AS size FROM archive"
-                " WHERE owner = ? AND id > ? AND kind & ? AND id NOT IN (SELECT value FROM json_each(?))"
-                " ORDER BY id LIMIT ?)",
-                (owner, max(cursor.upto, since - 1), Kind.OWED, array(cursor.above), limit),
-            ).fetchone()
-            return int(size)
-
-        return await self._database.read(work)
-
-    async def save(self, cursors: Mapping[int, Cursor]) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            merged = [(owner, merge(cursor, _cursor(connection, owner))) for owner, cursor in cursors.items()]
-            # Nothing is kept for an account that was deleted: nobody would ever delete it.
-            connection.executemany(
-                "INSERT OR REPLACE INTO archive_cursors SELECT id, ?, ? FROM accounts WHERE id = ?",
-                [(cursor.upto, array(sorted(cursor.above)), owner) for owner, cursor in merged],
-            )
-
-        await self._database.write(work)
-
-
-def merge(one: Cursor, other: Cursor) -> Cursor:
-    """What is settled by either."""
-    upto = max(one.upto, other.upto)
-    return Cursor(upto, frozenset(id for id in one.above | other.above if id > upto))
-
-
 def newest_id(connection: sqlite3.Connection, owner: int, *, before: int = 2**63 - 1) -> int:
     """The owner's newest id below ``before``; 0 where there is none."""
     (id,) = connection.execute(
@@ -341,11 +288,6 @@ def newest_id(connection: sqlite3.Connection, owner: int, *, before: int = 2**63
         (owner, before),
     ).fetchone()
     return int(id)
-
-
-def _cursor(connection: sqlite3.Connection, owner: int) -> Cursor:
-    row = connection.execute("SELECT upto, above FROM archive_cursors WHERE owner = ?", (owner,)).fetchone()
-    return Cursor() if row is None else Cursor(row[0], frozenset(json.loads(row[1])))
 
 
 def _where(owner: int, query: Query) -> tuple[str, tuple[int | str, ...]]:
