@@ -75,14 +75,14 @@ async def test_what_never_goes_back_does_not_after_opening_again(durable: Engine
 async def test_closing_first_does_what_was_asked_before(durable: Engine) -> None:
     stores = await durable.open()
     owner = await add_account(stores, str(JULIET))
-    changes = [asyncio.create_task(befriend(stores, owner, number)) for number in range(1_000)]
+    changes = [asyncio.create_task(befriend(stores, owner, number)) for number in range(300)]
     await asyncio.sleep(0)  # all of them have asked
     await stores.close()
     versions = await asyncio.gather(*changes)
     assert versions == sorted(versions)
     stores = await durable.open()
     roster = await stores.rosters.load(owner)
-    assert (len(roster.items), roster.version) == (1_000, versions[-1])
+    assert (len(roster.items), roster.version) == (300, versions[-1])
     await stores.close()
 
 
