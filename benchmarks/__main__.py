@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="xmppd-bench-"))
     servers: list[Server] = []
     try:
-        servers = _servers(chosen.peer, folder, cores, alone=not chosen.peer_only)
+        servers = _servers(chosen, folder, cores)
         results = Session(servers, options, cores, chosen.profile).run(workloads)
         remarks += disturbances(results)
         print_table(results, remarks)
@@ -132,11 +132,11 @@ class Session:
         return self._profile.with_stem(f"{self._profile.stem}-{workload.name}")
 
 
-def _servers(peers: Sequence[str], folder: Path, cores: Cores, *, alone: bool) -> list[Server]:
+def _servers(chosen: argparse.Namespace, folder: Path, cores: Cores) -> list[Server]:
     servers: list[Server] = []
-    if alone:
-        servers.append(Xmppd(_subfolder(folder, "xmppd"), cores))
-    servers.extend(make_peer(name, _subfolder(folder, name), cores) for name in peers)
+    if not chosen.peer_only:
+        servers.append(Xmppd(_subfolder(folder, "xmppd"), cores, chosen.python))
+    servers.extend(make_peer(name, _subfolder(folder, name), cores) for name in chosen.peer)
     return servers
 
 
@@ -163,6 +163,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"Workloads: {', '.join(workload.name for workload in WORKLOADS)}.",
     )
     add = parser.add_argument
+    add(
+        "--python",
+        metavar="PATH",
+        default=sys.executable,
+        help="the interpreter whose xmppd is measured (this one)",
+    )
     add("--only", metavar="NAMES", help="some of the workloads, with commas; `login` means both, and so on")
     for size in fields(Options):
         add(

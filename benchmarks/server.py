@@ -79,20 +79,25 @@ class Server(Protocol):
 
 
 class Xmppd:
-    """The server this project is about, started from the checkout through its public command line."""
+    """The server this project is about, started through its public command line. `python`: the interpreter whose
+    xmppd is measured, this one's checkout or what is installed in another.
+    """
 
     name = "xmppd"
     ours = True
 
-    def __init__(self, folder: Path, cores: Cores) -> None:
+    def __init__(self, folder: Path, cores: Cores, python: str = sys.executable) -> None:
         self._folder = folder
         self._cores = cores
+        self._python = python
         self._database: Postgres | None = None
         self._runs = 0
 
     def version(self) -> str:
-        shown = subprocess.run([sys.executable, "-m", "xmppd", "--version"], capture_output=True, text=True)
-        return shown.stdout.strip().split()[-1] if shown.stdout.strip() else "unknown"
+        shown = subprocess.run(
+            [self._python, "-P", "-m", "xmppd", "--version"], capture_output=True, text=True
+        )
+        return shown.stdout.strip().removeprefix("xmppd ") or "unknown"
 
     def prepare(self, accounts: Sequence[Account]) -> None:
         write_certificate(self._folder / "cert.pem", self._folder / "key.pem")
@@ -167,7 +172,8 @@ class Xmppd:
             raise BenchmarkError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
 
     def _command(self, config: Path, profiler: Sequence[str] = ()) -> list[str]:
-        return [sys.executable, *profiler, "-m", "xmppd", "-c", str(config)]
+        # -P: not what happens to be in the working directory
+        return [self._python, "-P", *profiler, "-m", "xmppd", "-c", str(config)]
 
 
 async def _write(history: History, config: Path) -> None:

@@ -16,8 +16,9 @@ from msgspec import Meta
 from xmppd import ns
 from xmppd.config.values import bound
 from xmppd.extension import Extension, Setup
+from xmppd.sessions.link import Gate
 from xmppd.sessions.offers import StreamInfo
-from xmppd.sessions.session import Gate, Session
+from xmppd.sessions.session import Session
 from xmppd.stanza import Message, Presence, Stanza
 from xmppd.xml.element import Element
 

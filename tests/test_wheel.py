@@ -26,6 +26,7 @@ BUILT_FROM = (
     "storage",
     "admin",
     "setup.cfg",
+    "setup.py",
     "pyproject.toml",
     "LICENSE",
     "README.md",

@@ -109,8 +109,8 @@ class Jid:
         return Jid, (self.local, self.domain, self.resource)
 
 
-_NO_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_PLAIN: Final = re.compile("[ !#-%(-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*").fullmatch
+_NO_XML: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_PLAIN: Final = re.compile(r"[ !#-%(-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*").fullmatch
 _ESCAPES: Final = str.maketrans(
     {
         "&": "&amp;",

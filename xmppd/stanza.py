@@ -120,16 +120,14 @@ class Stanza:
         return copy
 
     def _copy(self) -> Self:
-        # Past __init__: one copy for each contact is made whenever somebody's presence changes.
-        copy = object.__new__(type(self))
-        copy.type = self.type
-        copy.sender = self.sender
-        copy.to = self.to
-        copy.id = self.id
-        copy.lang = self.lang
-        copy.children = self.children
-        copy._source = copy._tail = copy.place = None
-        return copy
+        return type(self)(
+            type=self.type,
+            sender=self.sender,
+            to=self.to,
+            id=self.id,
+            lang=self.lang,
+            children=self.children,
+        )
 
     # Writing
 
@@ -261,17 +259,14 @@ def parse(element: Element, sender: Jid, default_lang: str | None = None) -> Sta
     to_text = attrs.get("to")
     to = None if to_text is None else Jid.of(to_text)
     type = attrs.get("type")
-    name = element.name
-    stanza: Stanza
-    if name == "message":
+    kind = KINDS[element.name]
+    if kind is Message:
         if type not in MESSAGE_TYPES:
             type = "normal"
-        stanza = Message.__new__(Message)
-    elif name == "presence":
+    elif kind is Presence:
         type = type or ""
         if type not in PRESENCE_TYPES:
             raise StanzaError("bad-request", f"{type!r} is no type of presence")
-        stanza = Presence.__new__(Presence)
     else:
         if type not in IQ_TYPES:
             raise StanzaError("bad-request", "the type of an iq is get, set, result or error")
@@ -279,16 +274,15 @@ def parse(element: Element, sender: Jid, default_lang: str | None = None) -> Sta
             raise StanzaError("bad-request", "an iq has an id")
         if type in ("get", "set") and sum(isinstance(child, Element) for child in element.children) != 1:
             raise StanzaError("bad-request", "an iq of type get or set has exactly one child element")
-        stanza = Iq.__new__(Iq)
-    stanza.type = type
-    stanza.sender = sender
-    stanza.to = to
-    stanza.id = attrs.get("id")
-    stanza.lang = attrs.get(XML_LANG, default_lang)
-    stanza.children = element.children
-    stanza._source = element.source
-    stanza._tail = stanza.place = None
-    return stanza
+    return kind(
+        type=type,
+        sender=sender,
+        to=to,
+        id=attrs.get("id"),
+        lang=attrs.get(XML_LANG, default_lang),
+        children=element.children,
+        source=element.source,
+    )
 
 
 def error_element(error: StanzaError, by: Jid | None = None) -> Element:

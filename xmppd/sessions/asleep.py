@@ -8,7 +8,8 @@ from functools import partial
 
 from xmppd.clock import Timer
 from xmppd.errors import StreamError
-from xmppd.sessions.session import Link, Session
+from xmppd.sessions.link import Link
+from xmppd.sessions.session import Session
 from xmppd.stream.management import Management
 
 

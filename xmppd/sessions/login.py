@@ -22,9 +22,10 @@ from xmppd.logs import fields
 from xmppd.net.tls import ServerTls
 from xmppd.net.transport import Transport
 from xmppd.sessions.clients import ClientServer
+from xmppd.sessions.link import Link
 from xmppd.sessions.offers import StreamInfo
 from xmppd.sessions.resumption import NotResumable
-from xmppd.sessions.session import Link, Session
+from xmppd.sessions.session import Session
 from xmppd.stanza import error_element
 from xmppd.storage.interfaces import StorageUnavailable
 from xmppd.stream.bound import BoundStream

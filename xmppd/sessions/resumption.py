@@ -23,7 +23,8 @@ from xmppd.sessions.account import Account
 from xmppd.sessions.asleep import Asleep, Sleepers
 from xmppd.sessions.directory import Directory
 from xmppd.sessions.facts import Facts, SessionGone
-from xmppd.sessions.session import Gate, Link, Session
+from xmppd.sessions.link import Gate, Link
+from xmppd.sessions.session import Session
 from xmppd.storage.interfaces import StorageUnavailable
 from xmppd.stream.management import Management
 from xmppd.tasks import Tasks

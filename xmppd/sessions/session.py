@@ -7,12 +7,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from xmppd.errors import StreamError
 from xmppd.jid import Jid
 from xmppd.routing.ticket import Ticket
 from xmppd.sessions.account import Account, Trait
+from xmppd.sessions.link import Gate, Link
 from xmppd.stanza import Presence, Stanza, parse
 from xmppd.stream.management import Management, QueueFull
 from xmppd.tasks import Tasks
@@ -23,38 +24,6 @@ T = TypeVar("T")
 
 _MOST_WAITING: Final = 32  # stanzas that wait behind a slow one before reading pauses
 _MOST_STORING: Final = 128  # messages on their way into the archive before further ones wait
-
-
-class Link(Protocol):
-    """The connection behind a session."""
-
-    def write(self, data: bytes) -> None:
-        """Send ``data``; never waits."""
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    async def drained(self) -> bool:
-        """Wait until the socket took everything that was written; False if the connection was lost before."""
-
-    def fail(self, error: StreamError) -> None:
-        """End the stream with ``error``, and the session with it."""
-
-    def release(self, error: StreamError) -> None:
-        """End the stream with ``error``; the session goes on without it."""
-
-
-class Gate(Protocol):
-    """May hold stanzas back for an inactive client (XEP-0352)."""
-
-    def hold(self, stanza: Stanza) -> bool:
-        """True: the gate keeps ``stanza`` and gives it to the link later. False: send it now, all that was
-        held has been sent.
-        """
-
-    def flush(self) -> None:
-        """Send all that is held."""
 
 
 Inbound = Callable[["Session", Element], Awaitable[None] | None]

@@ -91,7 +91,7 @@ class StreamParser:
         self.standard = primed
         self._events: list[Event] = []
         # The open stanza; when there is one, the stack holds its children and those of each open element inside it.
-        self._stanza: Element
+        self._stanza: Element | None = None
         self._stack: list[list[Element | str]] = []
         # Positions in what was given to Expat: its end, that of _data[0], and that of the open stanza.
         self._fed: int
@@ -265,13 +265,8 @@ class StreamParser:
                 if key not in plain:
                     attrs = self._attributes(attrs)
                     break
-        element = _new(Element)  # the hottest place of the server: __init__ would cost 80 ns
-        element.name = local
-        element.ns = space
-        element.attrs = attrs
         children: list[Element | str] = []
-        element.children = children
-        element.source = None
+        element = Element(local, space, attrs, children)
         stack = self._stack
         if stack:
             if len(stack) >= self.limits.depth:
@@ -291,7 +286,8 @@ class StreamParser:
             raise _StreamClosed
         del stack[-1]
         stanza = self._stanza
-        del self._stanza  # a shared parser may stand idle for long
+        assert stanza is not None
+        self._stanza = None  # a shared parser may stand idle for long
         end = self._expat.CurrentByteIndex
         if end - self._start > self.limits.stanza_bytes:
             raise _too_big(self.limits)
@@ -375,7 +371,6 @@ class StreamParser:
         return stream_error(code, self._data, parser.ErrorByteIndex - self._base)
 
 
-_new: Final = object.__new__
 _TAG_NAME: Final = re.compile(rb"<[^\s/>]+")
 
 

@@ -9,22 +9,34 @@ from typing import cast
 import pytest
 
 from tests.support.clock import ManualClock
+from xmppd.jid import Jid
 from xmppd.routing.ticket import Ticket
+from xmppd.sessions.account import Account
 from xmppd.sessions.fairness import Fairness
+from xmppd.sessions.link import Link
 from xmppd.sessions.session import Session
+from xmppd.tasks import Tasks
 from xmppd.xml.element import Element
 
 STANZA = Element("iq", "jabber:client")
 
 
-class Someone:
-    """All that is looked at of a session."""
+JID = Jid.parse("juliet@capulet.lit/balcony")
 
-    over = False
+
+class Silence:
+    """A link that nothing is written to here."""
+
+    def write(self, data: bytes) -> None:
+        raise AssertionError(data)
+
+    pause_reading = resume_reading = drained = fail = release = write
 
 
 def handle(clock: ManualClock, work: Callable[[], Awaitable[None] | None]) -> Awaitable[None] | None:
-    return Fairness(lambda session, element: work(), clock)(cast(Session, Someone()), STANZA)
+    inbound = Fairness(lambda session, element: work(), clock)
+    session = Session(Account(1, JID.bare), JID, cast(Link, Silence()), inbound, Tasks())
+    return inbound(session, STANZA)
 
 
 async def pass_by() -> None:

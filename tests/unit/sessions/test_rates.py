@@ -21,6 +21,8 @@ from xmppd.sessions.c2s import accept
 from xmppd.sessions.session import Session
 from xmppd.xml.element import Element
 
+pytestmark = pytest.mark.interpreted  # of a transport's method, to see when it pauses
+
 # What comes in one wake-up is handled whole: 64 KiB, which are 60 of these.
 STANZA = f"<message to='nobody@{DOMAIN}'>{'x' * 1_000}</message>".encode()
 WAKE_UP = 65_536 // len(STANZA) + 1
