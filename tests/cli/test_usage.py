@@ -39,8 +39,8 @@ def test_help_names_the_two_options_of_every_command(command: list[str]) -> None
 @pytest.mark.parametrize("arguments", [["version"], ["--version"]])
 def test_version(arguments: list[str]) -> None:
     assert call(*arguments).out == f"xmppd {__version__}\n"
-    assert call("--json", *arguments).json == {"version": __version__}
-    assert call(*arguments, "--json").json == {"version": __version__}
+    assert call("--json", *arguments).json == {"version": __version__, "compiled": False}
+    assert call(*arguments, "--json").json == {"version": __version__, "compiled": False}
 
 
 @pytest.mark.parametrize(

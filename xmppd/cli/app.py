@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from xmppd import __version__
+from xmppd import __version__, stanza
 from xmppd.cli import check, db, init, pipeline, serve, user
 from xmppd.cli.run import ConfigFile, Json, Run, UsageError, describe, to_json
 from xmppd.errors import UserError
@@ -61,8 +61,10 @@ def _start(
 
 
 def version(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:
-    """Print the version."""
-    Run.of(context, config, json).answer({"version": __version__}, f"xmppd {__version__}")
+    """Print the version, and whether the program was compiled."""
+    compiled = not str(stanza.__file__).endswith(".py")  # setup.py
+    text = f"xmppd {__version__} (compiled)" if compiled else f"xmppd {__version__}"
+    Run.of(context, config, json).answer({"version": __version__, "compiled": compiled}, text)
 
 
 def run(arguments: Sequence[str]) -> int:
