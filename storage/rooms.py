@@ -117,9 +117,9 @@ class RoomStore(Protocol):
 
     @abstractmethod
     async def affiliate(self, id: int, changes: Mapping[Jid, Affiliated]) -> int:
-        """Replace the entries of these addresses (bare), all or none; one that is ``NONE`` goes, which ``changed_since``
-        still tells of. The version of the lists behind it, which each of the entries has, whatever ``version`` it came
-        with. ``NoSuchRoom``.
+        """Replace the entries of these addresses (bare), all or none; one that is ``NONE`` goes, of which
+        ``changed_since`` still tells. The version of the lists behind it, which each of the entries has, whatever
+        ``version`` it came with. ``NoSuchRoom``.
         """
 
     @abstractmethod
@@ -144,9 +144,9 @@ class RoomStore(Protocol):
 
     @abstractmethod
     async def forget(self, jid: Jid) -> None:
-        """The account ``jid`` (bare) was deleted: take it from all lists, except where it is an outcast. A room is never
-        left without an owner by that: the oldest admin, else the oldest member, becomes one. A room in whose lists
-        nobody is left stays.
+        """The account ``jid`` (bare) was deleted: take it from all lists, except where it is an outcast. A room is
+        never left without an owner by that: the oldest admin, else the oldest member, becomes one. A room in whose
+        lists nobody is left stays.
         """
 
     @abstractmethod
