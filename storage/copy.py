@@ -59,7 +59,7 @@ async def copy(source: Tables, target: Tables, progress: Progress) -> list[Copie
                 f"the table {table.name} of {target.name} is not what was copied: {found.rows} rows with the checksum "
                 f"{found.of(table).checksum}, not {done.rows} with {done.checksum}; drop that database and copy again"
             )
-    await target.finish(await source.last_account())
+    await target.finish(await source.last_ids())
     return copied
 
 

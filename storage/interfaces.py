@@ -23,6 +23,7 @@ from xmppd.storage.archive import (
     PendingStore,
     PreferenceStore,
 )
+from xmppd.storage.rooms import RoomStore
 
 
 class StorageUnavailable(UserError):
@@ -329,6 +330,7 @@ class Stores:
     cursors: CursorStore
     chat_lists: ChatListStore
     preferences: PreferenceStore
+    rooms: RoomStore
     dictionaries: DictionaryStore
     secrets: SecretStore
     maintain: Callable[[], Awaitable[None]]

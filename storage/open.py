@@ -20,10 +20,12 @@ from xmppd.storage.postgres.cursors import PostgresCursors
 from xmppd.storage.postgres.database import CONNECTIONS, STATEMENT_SECONDS, WAIT_SECONDS, plan_database
 from xmppd.storage.postgres.database import Database as PostgresDatabase
 from xmppd.storage.postgres.dictionaries import PostgresDictionaries
+from xmppd.storage.postgres.owners import Owners as PostgresOwners
 from xmppd.storage.postgres.partitions import Partitions
 from xmppd.storage.postgres.pending import PostgresPending
 from xmppd.storage.postgres.preferences import PostgresPreferences
 from xmppd.storage.postgres.private import PostgresPrivate
+from xmppd.storage.postgres.rooms import PostgresRooms
 from xmppd.storage.postgres.rosters import PostgresRosters
 from xmppd.storage.postgres.secrets import PostgresSecrets
 from xmppd.storage.postgres.tables import PostgresTables
@@ -35,9 +37,11 @@ from xmppd.storage.sqlite.chat_lists import SqliteChatLists
 from xmppd.storage.sqlite.cursors import SqliteCursors
 from xmppd.storage.sqlite.database import Database, plan_file
 from xmppd.storage.sqlite.dictionaries import SqliteDictionaries
+from xmppd.storage.sqlite.owners import Owners as SqliteOwners
 from xmppd.storage.sqlite.pending import SqlitePending
 from xmppd.storage.sqlite.preferences import SqlitePreferences
 from xmppd.storage.sqlite.private import SqlitePrivate
+from xmppd.storage.sqlite.rooms import SqliteRooms
 from xmppd.storage.sqlite.rosters import SqliteRosters
 from xmppd.storage.sqlite.secrets import SqliteSecrets
 from xmppd.storage.sqlite.tables import SqliteTables
@@ -145,15 +149,15 @@ def sqlite_path(url: str, base: Path) -> Path | None:
 def sqlite_stores(database: Database, *, clock: Callable[[], float] = time.time) -> Stores:
     """Every aggregate of ``database``, which is open."""
     packing = Packing(own_dictionaries())
-    accounts = SqliteAccounts(database, clock)
+    owners = SqliteOwners(database, clock)
     dictionaries = SqliteDictionaries(database, packing)
 
     async def maintain() -> None:
         await dictionaries.use()
-        await accounts.sweep()
+        await owners.sweep()
 
     return Stores(
-        accounts=accounts,
+        accounts=SqliteAccounts(database, owners),
         rosters=SqliteRosters(database),
         blocklists=SqliteBlocklists(database),
         private=SqlitePrivate(database),
@@ -163,6 +167,7 @@ def sqlite_stores(database: Database, *, clock: Callable[[], float] = time.time)
         cursors=SqliteCursors(database),
         chat_lists=SqliteChatLists(database),
         preferences=SqlitePreferences(database),
+        rooms=SqliteRooms(database, owners),
         dictionaries=dictionaries,
         secrets=SqliteSecrets(database),
         maintain=maintain,
@@ -172,7 +177,7 @@ def sqlite_stores(database: Database, *, clock: Callable[[], float] = time.time)
 
 def postgres_stores(database: PostgresDatabase) -> Stores:
     """Every aggregate of ``database``, which is open."""
-    accounts = PostgresAccounts(database)
+    owners = PostgresOwners(database)
     partitions = Partitions(database)
     packing = Packing(own_dictionaries())
     dictionaries = PostgresDictionaries(database, packing)
@@ -182,14 +187,14 @@ def postgres_stores(database: PostgresDatabase) -> Stores:
         await dictionaries.use()
         await partitions.make_ahead()
         await database.forget_writers()
-        await accounts.sweep()
+        await owners.sweep()
 
     async def close() -> None:
         await archive.close()
         await database.close()
 
     return Stores(
-        accounts=accounts,
+        accounts=PostgresAccounts(database, owners),
         rosters=PostgresRosters(database),
         blocklists=PostgresBlocklists(database),
         private=PostgresPrivate(database),
@@ -199,6 +204,7 @@ def postgres_stores(database: PostgresDatabase) -> Stores:
         cursors=PostgresCursors(database),
         chat_lists=PostgresChatLists(database),
         preferences=PostgresPreferences(database),
+        rooms=PostgresRooms(database, owners),
         dictionaries=dictionaries,
         secrets=PostgresSecrets(database),
         maintain=maintain,

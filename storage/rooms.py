@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from xmppd.jid import Jid
 
 FIRST_ROOM: Final = 1 << 48  # the lowest id of a room; accounts have lower ones
+GONE: Final = 1_000  # entries of a room's lists that went, of which ``changed_since`` still knows
 
 
 class RoomExists(Exception):
@@ -59,8 +60,9 @@ class Subject:
 @dataclass(frozen=True, slots=True)
 class RoomRecord:
     """``config``: the room's settings as the JSON of ``RoomConfig``. ``affiliations``: by bare JID, without those that
-    are ``NONE``. ``version``: of these lists, counted up with each change. ``created``: seconds since the epoch.
-    ``secret``: 16 random bytes, from which occupant ids are made (XEP-0421).
+    are ``NONE``. ``version``: of these lists, 1 in a new room and counted up with each change; another room, which has
+    the address later, begins anew. ``created``: seconds since the epoch. ``secret``: 16 random bytes, from which
+    occupant ids are made (XEP-0421).
     """
 
     id: int
@@ -101,7 +103,7 @@ class RoomStore(Protocol):
     async def create(
         self, jid: Jid, config: bytes, affiliations: Mapping[Jid, Affiliated], *, secret: bytes, now: float
     ) -> RoomRecord:
-        """Make the room ``jid`` (bare). ``RoomExists`` where there is one."""
+        """Make the room ``jid`` (bare, with a localpart). ``RoomExists`` (text: the address) where there is one."""
 
     @abstractmethod
     async def load(self, jid: Jid) -> RoomRecord | None:
@@ -118,14 +120,15 @@ class RoomStore(Protocol):
     @abstractmethod
     async def affiliate(self, id: int, changes: Mapping[Jid, Affiliated]) -> int:
         """Replace the entries of these addresses (bare), all or none; one that is ``NONE`` goes, of which
-        ``changed_since`` still tells. The version of the lists behind it, which each of the entries has, whatever
-        ``version`` it came with. ``NoSuchRoom``.
+        ``changed_since`` still tells, without its nick. The version of the lists behind it, which each of the entries
+        has, whatever ``version`` it came with; the one before where nothing came, and nothing went that was there
+        (XEP-0463#self: there is no empty diff). ``NoSuchRoom``.
         """
 
     @abstractmethod
     async def changed_since(self, id: int, version: int) -> Mapping[Jid, Affiliated] | None:
         """The entries that changed behind ``version``, with ``NONE`` for those that went (XEP-0463). None where that is
-        not known any more, or the version is none of the room's.
+        not known any more (of those that went the newest ``GONE`` are), or the version is none of the room's.
         """
 
     @abstractmethod
@@ -136,7 +139,9 @@ class RoomStore(Protocol):
 
     @abstractmethod
     async def list(self, domain: str, *, after: Jid | None, limit: int) -> Sequence[RoomSummary]:
-        """At most ``limit`` rooms of ``domain`` in the order of their addresses, those behind ``after``."""
+        """At most ``limit`` rooms of ``domain`` in the order of their addresses, those behind ``after``, which is an
+        address of that domain.
+        """
 
     @abstractmethod
     async def memberships(self, jid: Jid) -> Sequence[Membership]:
@@ -145,8 +150,8 @@ class RoomStore(Protocol):
     @abstractmethod
     async def forget(self, jid: Jid) -> None:
         """The account ``jid`` (bare) was deleted: take it from all lists, except where it is an outcast. A room is
-        never left without an owner by that: the oldest admin, else the oldest member, becomes one. A room in whose
-        lists nobody is left stays.
+        never left without an owner by that: who is admin for the longest time, else member, becomes one. A room in
+        whose lists nobody is left stays.
         """
 
     @abstractmethod

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from xmppd.jid import Jid
+from xmppd.storage.rooms import Affiliated, Affiliation, RoomRecord, Subject
 
 R = TypeVar("R")
 
@@ -40,6 +41,22 @@ def up_to(most: int, rows: Iterable[R], size: Callable[[R], int]) -> Iterator[R]
         total += size(row)
         if total >= most:
             return
+
+
+def affiliated(row: Sequence[Any]) -> tuple[Jid, Affiliated]:
+    """An entry of a room's lists from the columns jid, affiliation, nick, reason and version."""
+    jid, affiliation, nick, reason, version = row
+    return address(jid), Affiliated(Affiliation(affiliation), nick, reason, version)
+
+
+def room(row: Sequence[Any], entries: Iterable[Sequence[Any]]) -> RoomRecord:
+    """A room from the columns id, domain, local, config, subject, subject_nick, subject_at, version, created and
+    secret, and from those of its lists.
+    """
+    id, domain, local, config, text, nick, at, version, created, secret = row
+    subject = None if text is None else Subject(text, nick, at)
+    lists = dict(map(affiliated, entries))
+    return RoomRecord(id, Jid(local, domain), config, subject, lists, version, created, secret)
 
 
 def groups(text: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ between them values are plain: ``bool``, sorted tuples of ids, and so on.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -106,9 +106,43 @@ TABLES: Final = (
         1,
         (("owner", "int"), ("version", "int"), ("upto", "int"), ("conversations", "bytes")),
     ),
+    Table(
+        "rooms",
+        1,
+        (
+            ("id", "int"),
+            ("domain", "text"),
+            ("local", "text"),
+            ("created", "real"),
+            ("version", "int"),
+            ("forgotten", "int"),
+            ("subject", "text"),
+            ("subject_nick", "text"),
+            ("subject_at", "real"),
+            ("secret", "bytes"),
+            ("config", "bytes"),
+        ),
+    ),
+    Table(
+        "room_affiliations",
+        2,
+        (
+            ("owner", "int"),
+            ("jid", "text"),
+            ("affiliation", "int"),
+            ("nick", "text"),
+            ("reason", "text"),
+            ("version", "int"),
+            ("since", "int"),
+        ),
+    ),
+    Table("room_pictures", 1, (("owner", "int"), ("vcard", "bytes"))),
 )
 
-# What belongs to one account, and goes with it; the tests of the schemas find one that is missing.
+# Those whose ids the database gives, and never twice.
+NUMBERED: Final = ("accounts", "rooms")
+
+# What belongs to one account or room, and goes with it; the tests of the schemas find one that is missing.
 OWNED: Final = tuple(table.name for table in TABLES if table.names[0] == "owner")
 
 COPYING: Final = "copying"  # in ``meta`` while a copy is not complete
@@ -138,16 +172,16 @@ class Tables(Protocol):
         """Add ``rows``; durable when it returns."""
 
     @abstractmethod
-    async def last_account(self) -> int:
-        """The largest id that an account ever had; 0 where there was none."""
+    async def last_ids(self) -> Mapping[str, int]:
+        """Of each table in ``NUMBERED`` the largest id that was ever given; left out where there was none."""
 
     @abstractmethod
     async def begin(self) -> None:
         """From now on nobody but who copies may use this storage, until ``finish``."""
 
     @abstractmethod
-    async def finish(self, last_account: int) -> None:
-        """The copy is complete. Ids up to ``last_account`` are not used for new accounts."""
+    async def finish(self, last_ids: Mapping[str, int]) -> None:
+        """The copy is complete. Ids up to ``last_ids`` are not given again."""
 
     @abstractmethod
     async def close(self) -> None: ...

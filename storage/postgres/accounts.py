@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from functools import partial
 from typing import Final
 
 from xmppd.jid import Jid
@@ -18,14 +16,10 @@ from xmppd.storage.interfaces import (
     NoSuchAccount,
     ScramHash,
     ScramKeys,
-    StorageUnavailable,
 )
 from xmppd.storage.postgres.connection import Connection, Row
 from xmppd.storage.postgres.database import Database
-from xmppd.storage.tables import OWNED
-
-_SWEPT: Final = 1_000  # owners looked up at a time
-_ROWS: Final = 10_000  # of an archive, deleted in one transaction: it has to end in time
+from xmppd.storage.postgres.owners import Owners
 
 _LAST: Final = "\U0010ffff"  # behind every domain
 
@@ -36,21 +30,13 @@ _CREATE: Final = (
     " ON CONFLICT DO NOTHING RETURNING domain, local, id"
 )
 _RECORD: Final = "SELECT id, domain, local, created, seen_at, seen_status FROM accounts"
-_DELETED: Final = "INSERT INTO deleted_owners VALUES ($1, extract(epoch FROM now()))"
-# After an hour nothing is on its way any more that was meant for them.
-_LATE: Final = (
-    "SELECT id FROM deleted_owners WHERE at < extract(epoch FROM now() - interval '1 hour') LIMIT $1"
-)
-_ERASE: Final = (
-    "DELETE FROM archive WHERE owner = $1"
-    " AND id = ANY(ARRAY(SELECT id FROM archive WHERE owner = $1 ORDER BY id LIMIT $2))"
-)
 _KEYS: Final = "INSERT INTO scram_keys VALUES ($1, $2, $3, $4, $5, $6)"
 
 
 class PostgresAccounts(AccountStore):
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, owners: Owners) -> None:
         self._database = database
+        self._owners = owners
 
     async def create(self, accounts: Sequence[tuple[Jid, Credentials]], *, now: float) -> list[int]:
         asked = [(jid.domain, _local(jid)) for jid, _ in accounts]
@@ -118,37 +104,14 @@ class PostgresAccounts(AccountStore):
             )
             if owner is None:
                 raise NoSuchAccount(str(jid.bare))
-            await _empty(connection, owner)
-            await connection.execute(_DELETED, owner)
+            await self._owners.delete(connection, owner)
             # Whoever gets the address next was approved by nobody (RFC 6121#3.4).
             await connection.execute(
                 "UPDATE roster_items SET approved = false WHERE contact = $1 AND approved", str(jid.bare)
             )
             return int(owner)
 
-        owner = await self._database.write(work)
-        with suppress(StorageUnavailable):  # the account is gone all the same; ``sweep`` does the rest
-            await self._erase(owner)
-
-    async def sweep(self) -> None:
-        """Delete what came for owners behind their deletion, and what that could not do itself."""
-
-        async def late(connection: Connection) -> list[Row]:
-            return await connection.fetch(_LATE, _SWEPT)
-
-        while owners := await self._database.read(late):
-            for (owner,) in owners:
-                await self._erase(owner)
-                await self._database.write(partial(_forget, owner))
-
-    async def _erase(self, owner: int) -> None:
-        """Delete the archive of ``owner``, as much at a time as ends in time."""
-
-        async def work(connection: Connection) -> str:
-            return await connection.execute(_ERASE, owner, _ROWS)
-
-        while await self._database.write(work) == f"DELETE {_ROWS}":
-            pass
+        await self._owners.erase(await self._database.write(work))
 
     async def list(
         self, *, domain: str | None = None, contains: str = "", after: Jid | None = None, limit: int = 100
@@ -210,18 +173,6 @@ def _local(jid: Jid) -> str:
     if jid.local is None:
         raise ValueError(f"{jid} cannot be an account: it has no localpart")
     return jid.local
-
-
-async def _empty(connection: Connection, owner: int) -> None:
-    """Delete what ``owner`` has but its archive, which may be large."""
-    for table in OWNED:
-        if table != "archive":
-            await connection.execute(f"DELETE FROM {table} WHERE owner = $1", owner)  # noqa: S608 - a name from a list
-
-
-async def _forget(owner: int, connection: Connection) -> None:
-    await _empty(connection, owner)
-    await connection.execute("DELETE FROM deleted_owners WHERE id = $1", owner)
 
 
 def _key_rows(owner: int, credentials: Credentials) -> list[tuple[object, ...]]:

@@ -16,5 +16,5 @@ async def lock_account(connection: Connection, owner: int) -> None:
 
 
 def deleted(tag: str) -> int:
-    """How many rows a command tag such as ``DELETE 3`` speaks of."""
+    """How many rows a command tag such as ``DELETE 3`` or ``UPDATE 3`` speaks of."""
     return int(tag.rpartition(" ")[2])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from xmppd.storage.postgres.connection import Connection
 from xmppd.storage.postgres.database import Database
-from xmppd.storage.tables import COPYING, Kind, Table, Tables, Value, Values
+from xmppd.storage.tables import COPYING, NUMBERED, Kind, Table, Tables, Value, Values
 
 # Up to the row with which there are so many bytes: each but the first counts what stands before it.
 _UP_TO: Final = """
@@ -16,7 +16,7 @@ SELECT {names} FROM (
     FROM {table} {where} ORDER BY {keys} LIMIT $1
 ) AS page WHERE bytes IS NULL OR bytes < {most} ORDER BY {keys}
 """
-_SEQUENCE: Final = "pg_get_serial_sequence('accounts', 'id')"
+_SEQUENCE: Final = "SELECT pg_get_serial_sequence($1, 'id')"
 
 
 class PostgresTables(Tables):
@@ -66,10 +66,15 @@ class PostgresTables(Tables):
 
         await self._database.write(work)
 
-    async def last_account(self) -> int:
-        async def work(connection: Connection) -> int:
-            sequence = await connection.fetchval(f"SELECT {_SEQUENCE}")
-            return int(await connection.fetchval(f"SELECT last_value FROM {sequence} WHERE is_called") or 0)  # noqa: S608
+    async def last_ids(self) -> Mapping[str, int]:
+        async def work(connection: Connection) -> dict[str, int]:
+            found = {}
+            for table in NUMBERED:
+                sequence = await connection.fetchval(_SEQUENCE, table)
+                last = await connection.fetchval(f"SELECT last_value FROM {sequence} WHERE is_called")  # noqa: S608
+                if last is not None:
+                    found[table] = int(last)
+            return found
 
         return await self._database.read(work)
 
@@ -81,10 +86,10 @@ class PostgresTables(Tables):
 
         await self._database.write(work)
 
-    async def finish(self, last_account: int) -> None:
+    async def finish(self, last_ids: Mapping[str, int]) -> None:
         async def work(connection: Connection) -> None:
-            if last_account:
-                await connection.fetchval(f"SELECT setval({_SEQUENCE}, $1)", last_account)
+            for table, last in last_ids.items():
+                await connection.fetchval(f"SELECT setval(({_SEQUENCE}), $2)", table, last)
             await connection.execute("DELETE FROM meta WHERE name = $1", COPYING)
 
         await self._database.write(work)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from xmppd.jid import Jid
@@ -18,28 +16,20 @@ from xmppd.storage.interfaces import (
     NoSuchAccount,
     ScramHash,
     ScramKeys,
-    StorageUnavailable,
 )
 from xmppd.storage.rows import array
 from xmppd.storage.sqlite.database import Database
-from xmppd.storage.tables import OWNED
+from xmppd.storage.sqlite.owners import Owners
 
-# Seconds after which nothing is on its way any more that was meant for an owner who is deleted.
-_LATE: Final = 3_600.0
-_SWEPT: Final = 1_000  # owners looked up at a time
-_ROWS: Final = 1_000  # of an archive, deleted at a time: everybody's messages wait meanwhile
-
-_ERASE: Final = "DELETE FROM archive WHERE rowid IN (SELECT rowid FROM archive WHERE owner = ? LIMIT ?)"
 _LAST: Final = "\U0010ffff"  # behind every domain
 
 _Row = tuple[int, str, str, float, float | None, str]
 
 
 class SqliteAccounts(AccountStore):
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
-        """``clock``: seconds since the epoch; it is called on the writer's thread."""
+    def __init__(self, database: Database, owners: Owners) -> None:
         self._database = database
-        self._clock = clock
+        self._owners = owners
 
     async def create(self, accounts: Sequence[tuple[Jid, Credentials]], *, now: float) -> list[int]:
         def work(connection: sqlite3.Connection) -> list[int]:
@@ -93,8 +83,7 @@ class SqliteAccounts(AccountStore):
     async def delete(self, jid: Jid) -> None:
         def work(connection: sqlite3.Connection) -> int:
             owner = _require(connection, jid)
-            connection.execute("INSERT INTO deleted_owners VALUES (?, ?)", (owner, self._clock()))
-            _empty(connection, owner)
+            self._owners.delete(connection, owner)
             connection.execute("DELETE FROM accounts WHERE id = ?", (owner,))
             # Whoever gets the address next was approved by nobody (RFC 6121#3.4).
             connection.execute(
@@ -102,31 +91,7 @@ class SqliteAccounts(AccountStore):
             )
             return owner
 
-        owner = await self._database.write(work)
-        with suppress(StorageUnavailable):  # the account is gone all the same; ``sweep`` does the rest
-            await self._erase(owner)
-
-    async def sweep(self) -> None:
-        """Delete what came for owners behind their deletion, and what that could not do itself."""
-
-        def late(connection: sqlite3.Connection) -> list[tuple[int]]:
-            return connection.execute(
-                "SELECT id FROM deleted_owners WHERE at < ? LIMIT ?", (self._clock() - _LATE, _SWEPT)
-            ).fetchall()
-
-        while owners := await self._database.read(late):
-            for (owner,) in owners:
-                await self._erase(owner)
-                await self._database.write(partial(_forget, owner))
-
-    async def _erase(self, owner: int) -> None:
-        """Delete the archive of ``owner``, as much at a time as nobody waits for."""
-
-        def work(connection: sqlite3.Connection) -> int:
-            return connection.execute(_ERASE, (owner, _ROWS)).rowcount
-
-        while await self._database.write(work) == _ROWS:
-            pass
+        await self._owners.erase(await self._database.write(work))
 
     async def list(
         self, *, domain: str | None = None, contains: str = "", after: Jid | None = None, limit: int = 100
@@ -194,18 +159,6 @@ def _require(connection: sqlite3.Connection, jid: Jid) -> int:
     if owner is None:
         raise NoSuchAccount(str(jid.bare))
     return owner
-
-
-def _empty(connection: sqlite3.Connection, owner: int) -> None:
-    """Delete what ``owner`` has but its archive, which may be large."""
-    for table in OWNED:
-        if table != "archive":
-            connection.execute(f"DELETE FROM {table} WHERE owner = ?", (owner,))  # noqa: S608 - a name from a list
-
-
-def _forget(owner: int, connection: sqlite3.Connection) -> None:
-    _empty(connection, owner)
-    connection.execute("DELETE FROM deleted_owners WHERE id = ?", (owner,))
 
 
 def _insert_keys(connection: sqlite3.Connection, owner: int, credentials: Credentials) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xmppd.storage.rows import array, up_to
@@ -50,9 +50,11 @@ class SqliteTables(Tables):
 
         await self._database.write(work)
 
-    async def last_account(self) -> int:
-        sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'accounts'"
-        return await self._database.read(lambda connection: int(connection.execute(sql).fetchone()[0]))
+    async def last_ids(self) -> Mapping[str, int]:
+        def work(connection: sqlite3.Connection) -> dict[str, int]:
+            return dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
+
+        return await self._database.read(work)
 
     async def begin(self) -> None:
         def work(connection: sqlite3.Connection) -> None:
@@ -60,12 +62,11 @@ class SqliteTables(Tables):
 
         await self._database.write(work)
 
-    async def finish(self, last_account: int) -> None:
+    async def finish(self, last_ids: Mapping[str, int]) -> None:
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM sqlite_sequence WHERE name = 'accounts'")
-            connection.execute(
-                "INSERT INTO sqlite_sequence (name, seq) VALUES ('accounts', ?)", (last_account,)
-            )
+            for table, last in last_ids.items():
+                connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+                connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, last))
             connection.execute("DELETE FROM meta WHERE name = ?", (COPYING,))
 
         await self._database.write(work)

@@ -28,12 +28,14 @@ from xmppd.storage.copy import Copied, Progress, copy
 from xmppd.storage.interfaces import LastSeen, RosterItem, ScramHash, ScramKeys, Stores, Subscription, Vcard
 from xmppd.storage.migrations import migrations
 from xmppd.storage.open import open_stores, open_tables
+from xmppd.storage.rooms import FIRST_ROOM, Affiliated, Affiliation, Subject
 from xmppd.storage.sqlite.schema import statements
 from xmppd.storage.tables import TABLES
 
 JULIET = Jid.parse("juliet@capulet.example")
 NURSE = Jid.parse("nürse@capulet.example")
 ROMEO = Jid.parse("romeo@montague.example")
+CAVE = Jid.parse("höhle@rooms.example")
 ENGINES = ("sqlite", "postgres")
 
 
@@ -75,7 +77,7 @@ async def test_everything_arrives_as_it_was(source: str, target: str, tmp_path: 
 
     rows = {each.table: each.rows for each in copied}
     assert rows["accounts"] == 2
-    assert rows["archive"] == 1_205
+    assert rows["archive"] == 1_206
     assert all(rows[table.name] for table in TABLES if table.name not in ("archive_floors", "dictionaries"))
     total = sum(rows.values())
     assert [sum(count for what, count, _ in done if what == kind) for kind in ("copy", "verify")] == [
@@ -86,6 +88,8 @@ async def test_everything_arrives_as_it_was(source: str, target: str, tmp_path: 
     stores = await open_stores(urls[1], tmp_path)
     assert await _all(stores) == before
     assert await add_account(stores, "paris@capulet.example") > deleted, "no id is used again"
+    heath = await stores.rooms.create(Jid.parse("heath@rooms.example"), b"{}", {}, secret=b"", now=6)
+    assert heath.id == FIRST_ROOM + 2, "no id is used again"
     await stores.close()
 
 
@@ -187,7 +191,20 @@ async def fill(stores: Stores) -> int:
     await stores.cursors.save({juliet: Cursor(5, frozenset({7, 9}))})
     await stores.preferences.save(juliet, Preferences("roster", frozenset({ROMEO}), frozenset({NURSE}), 30))
     await stores.chat_lists.save(juliet, Checkpoint(5, (Conversation(peer_key(ROMEO), 5, 4, 3, 2),)))
+    await _fill_rooms(stores)
     return deleted
+
+
+async def _fill_rooms(stores: Stores) -> None:
+    lists = {JULIET: Affiliated(Affiliation.OWNER, "Jülìet"), ROMEO: Affiliated(Affiliation.MEMBER)}
+    room = await stores.rooms.create(CAVE, b'{"title":"\xe2\x98\x83"}', lists, secret=b"\0" * 16, now=3.5)
+    await stores.rooms.set_subject(room.id, Subject("Fair is foul", "Jülìet", 4.25))
+    await stores.rooms.set_picture(room.id, b"<vCard xmlns='vcard-temp'/>")
+    changes = {ROMEO: Affiliated(Affiliation.NONE), NURSE: Affiliated(Affiliation.OUTCAST, reason="snores")}
+    await stores.rooms.affiliate(room.id, changes)
+    await stores.archive.append([NewMessage(b"<message/>", [NewRow(room.id, 4)])])
+    gone = await stores.rooms.create(Jid.parse("heath@rooms.example"), b"{}", {}, secret=b"\0" * 16, now=5)
+    await stores.rooms.destroy(gone.id)
 
 
 async def _all(stores: Stores) -> dict[str, object]:
@@ -207,4 +224,16 @@ async def _all(stores: Stores) -> dict[str, object]:
         "waiting": await stores.cursors.load(owner, since=0, limit=5_000),
         "preferences": await stores.preferences.load(owner),
         "chats": await stores.chat_lists.load(owner),
+        "rooms": await _all_of_rooms(stores),
     }
+
+
+async def _all_of_rooms(stores: Stores) -> list[object]:
+    room = await stores.rooms.load(CAVE)
+    assert room is not None
+    return [
+        room,
+        await stores.rooms.changed_since(room.id, 1),
+        await stores.rooms.picture(room.id),
+        await stores.archive.read(room.id, Query(), limit=10),
+    ]

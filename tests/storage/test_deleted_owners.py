@@ -76,7 +76,7 @@ async def test_what_comes_for_an_owner_who_is_gone_is_deleted_some_time_later(si
 async def test_a_large_archive_is_deleted_in_portions(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the second one, the storage is away in the middle."""
     stores = site.stores
-    monkeypatch.setattr(f"xmppd.storage.{site.engine}.accounts._ROWS", 3)
+    monkeypatch.setattr(f"xmppd.storage.{site.engine}.owners._ROWS", 3)
     owners = [await add_account(stores, f"{name}@capulet.example") for name in ("a", "b", "c")]
     for owner in owners:
         await stores.archive.append([NewMessage(b"<message/>", [NewRow(owner, 4)])] * 9)
