@@ -7,6 +7,7 @@ from typing import Any, Final
 from xmppd.extension import Extension
 from xmppd.extensions import (
     xep_0030_disco,
+    xep_0045_muc,
     xep_0049_private,
     xep_0054_vcard,
     xep_0077_registration,
@@ -26,6 +27,7 @@ from xmppd.extensions import (
 
 EXTENSIONS: Final[tuple[Extension[Any], ...]] = (
     xep_0030_disco.EXTENSION,
+    xep_0045_muc.EXTENSION,
     xep_0049_private.EXTENSION,
     xep_0054_vcard.EXTENSION,
     xep_0077_registration.ACCOUNT,

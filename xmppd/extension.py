@@ -19,6 +19,7 @@ from xmppd.clock import Clock
 from xmppd.config import Config
 from xmppd.errors import ConfigError
 from xmppd.ids import Ids
+from xmppd.im.archiver import Archiver
 from xmppd.im.chat_list import ChatLists
 from xmppd.im.delivery import Received
 from xmppd.im.inbound import ClientStanzas, Sent
@@ -26,6 +27,7 @@ from xmppd.im.messages import Messages
 from xmppd.im.retention import Retention
 from xmppd.im.rosters import Rosters
 from xmppd.im.stanza_ids import StanzaIds
+from xmppd.rooms import RoomAdministrator, RoomDesk
 from xmppd.routing.disco import Disco, Entity, Form, Identity, Node, ServerItems
 from xmppd.routing.iq import At, Handler, IqTable, P
 from xmppd.routing.pipeline import KINDS, Pipeline, Stage
@@ -102,8 +104,10 @@ class Core:
     pipeline: Pipeline
     offers: Offers
     nonzas: Nonzas
+    rooms: RoomDesk
     messages: Messages
     inbound: ClientStanzas
+    archiver: Archiver
     stanza_ids: StanzaIds
     chat_lists: ChatLists
     retention: Retention
@@ -185,6 +189,11 @@ class Setup:
         """Listen to facts."""
         self.core.facts.on(fact, listener)
         self.described.append(f"fact {fact.__name__}")
+
+    def rooms(self, administrator: RoomAdministrator) -> None:
+        """Let ``administrator`` do what the command line wants done with rooms."""
+        self.core.rooms.open(administrator)
+        self.described.append("rooms")
 
     def hourly(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do ``work`` when the server starts, and once an hour."""

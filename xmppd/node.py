@@ -44,6 +44,7 @@ from xmppd.im.stanza_ids import StanzaIds
 from xmppd.im.subscribing import Subscribing
 from xmppd.net.counter import ConnectionCounter
 from xmppd.net.tls import Certificates
+from xmppd.rooms import RoomDesk
 from xmppd.routing.disco import Disco, Entity
 from xmppd.routing.iq import IqTable
 from xmppd.routing.pipeline import Pipeline
@@ -236,8 +237,10 @@ async def build(
         pipeline=pipeline,
         offers=offers,
         nonzas=nonzas,
+        rooms=RoomDesk(),
         messages=messages,
         inbound=inbound,
+        archiver=archiver,
         stanza_ids=stanza_ids,
         chat_lists=chat_lists,
         retention=Retention(stores, clock, tasks, days=config.archive.days, waiting_days=limits.offline_days),

@@ -106,6 +106,14 @@ class Stanza:
         copy._tail = self._tail
         return copy
 
+    def sent_by(self, sender: Jid) -> Self:
+        """The same stanza from another address, to nobody yet."""
+        copy = self._copy()
+        copy.sender = sender
+        copy.to = None
+        copy._source = self._source
+        return copy
+
     def with_children(self, children: Children) -> Self:
         """The same stanza with other children."""
         copy = self._copy()

@@ -54,8 +54,11 @@ _FLEETING: Final = frozenset({ns.CHAT_STATES, ns.STANZA_ID, ns.CARBONS, "urn:xmp
 
 def storing(message: Message) -> Storing:
     """What becomes of ``message`` (XEP-0160#types, XEP-0313#business-storeret-user-archives, XEP-0334#hints)."""
-    if message.type not in _TYPES:
-        return _NOTHING
+    return _NOTHING if message.type not in _TYPES else by_content(message)
+
+
+def by_content(message: Message) -> Storing:
+    """As ``storing``, whatever the type is: for rooms, whose messages are all of one."""
     found = _NOTHING
     most = _HISTORY
     for child in message.children:

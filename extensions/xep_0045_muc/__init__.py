@@ -1,0 +1,80 @@
+"""XEP-0045: Multi-User Chat, on ``muc.<domain>``. One room has one home, in which one thing happens after the other.
+
+=============  ==================================================================================
+room.py        what a room is: settings, lists, occupants, clients
+turns.py       one thing after the other
+rooms.py       rooms in memory and in the storage
+service.py     which room a stanza is for
+requests.py    what handles an IQ or a request to a room; a table, filled in ``setup`` below
+creating.py    rooms begin
+entering.py    who comes, goes, changes nick
+places.py      nicks and the number of people
+presence.py    how occupants look to each other
+talking.py     messages, subject, private messages
+history.py     what was said before one came
+post.py        what rooms send, to whom
+=============  ==================================================================================
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+
+from xmppd.extension import Extension, Setup, Xep
+from xmppd.extensions.xep_0045_muc.creating import Creating
+from xmppd.extensions.xep_0045_muc.entering import Entering
+from xmppd.extensions.xep_0045_muc.history import RoomHistory
+from xmppd.extensions.xep_0045_muc.places import Places
+from xmppd.extensions.xep_0045_muc.post import Post
+from xmppd.extensions.xep_0045_muc.presence import Announcer
+from xmppd.extensions.xep_0045_muc.requests import RoomRequests
+from xmppd.extensions.xep_0045_muc.rooms import Rooms
+from xmppd.extensions.xep_0045_muc.service import Service
+from xmppd.extensions.xep_0045_muc.talking import Talking
+from xmppd.sessions.facts import SessionGone
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of ``[extensions.muc]``."""
+
+    host: Annotated[
+        str, msgspec.Meta(description="Rooms are at this name in front of each domain: muc.example.org.")
+    ] = "muc"
+    people: Annotated[
+        int,
+        msgspec.Meta(ge=2, le=100, description="Most people in one room; a person may have several clients."),
+    ] = 100
+    cached_rooms: Annotated[
+        int,
+        msgspec.Meta(ge=1, le=1_000_000, description="Rooms without anybody in them that stay in memory."),
+    ] = 10_000
+
+
+def setup(s: Setup, options: Options) -> None:
+    core = s.core
+    store, archive = core.stores.rooms, core.stores.archive
+    post = Post(core.router, core.tasks)
+    announcer = Announcer(post)
+    rooms = Rooms(store, core.clock, capacity=options.cached_rooms)
+    history = RoomHistory(archive, core.stanza_ids, post, core.clock.now)
+    entering = Entering(rooms, announcer, Places(options.people), history)
+    talking = Talking(store, core.archiver, core.stanza_ids, post, core.clock)
+    requests = RoomRequests(post)
+    service = Service(rooms, Creating(rooms), entering, talking, requests, post, core.tasks)
+    for domain in core.config.domains:
+        core.router.add_host(f"{options.host}.{domain}", service)
+    s.on(SessionGone, service.on_gone)
+
+
+EXTENSION: Final = Extension(
+    name="muc",
+    xep="0045",
+    version="1.35.3",
+    summary="Group chat: rooms with members, roles, history and one order of messages for all.",
+    config=Options,
+    setup=setup,
+    status="partial",
+    also=(Xep(number="0421", version="1.0.1"),),
+)

@@ -1,0 +1,113 @@
+"""The service that rooms live on, as the router sees it: each stanza goes to its room, and is handled in its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from xmppd.errors import StanzaError
+from xmppd.extensions.xep_0045_muc.creating import Creating
+from xmppd.extensions.xep_0045_muc.entering import Entering
+from xmppd.extensions.xep_0045_muc.names import MUC
+from xmppd.extensions.xep_0045_muc.post import Post
+from xmppd.extensions.xep_0045_muc.requests import RoomRequest, RoomRequests
+from xmppd.extensions.xep_0045_muc.room import Room
+from xmppd.extensions.xep_0045_muc.rooms import Rooms
+from xmppd.extensions.xep_0045_muc.talking import Talking
+from xmppd.jid import Jid
+from xmppd.routing.router import Waiting
+from xmppd.sessions.facts import SessionGone
+from xmppd.sessions.session import Session
+from xmppd.stanza import Iq, Message, Presence, Stanza
+from xmppd.tasks import Tasks
+
+Serve = Callable[[Iq, Session | None], Waiting]
+
+
+class Service:
+    """The ``Host`` of ``muc.<domain>``."""
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        creating: Creating,
+        entering: Entering,
+        talking: Talking,
+        requests: RoomRequests,
+        post: Post,
+        tasks: Tasks,
+    ) -> None:
+        self._rooms = rooms
+        self._creating = creating
+        self._entering = entering
+        self._talking = talking
+        self._requests = requests
+        self._post = post
+        self._tasks = tasks
+
+    def accept(self, stanza: Stanza, session: Session | None) -> Waiting:
+        to = stanza.to
+        assert to is not None
+        if to.local is None:
+            return self._requests.to_service(stanza, session)
+        room = self._rooms.peek(to.bare)
+        if room is None:
+            return self._find(stanza, to.bare, session)
+        return self._in_turn(room, stanza, session)
+
+    async def _find(self, stanza: Stanza, jid: Jid, session: Session | None) -> None:
+        room = await self._rooms.get(jid)
+        if room is None:
+            if not (isinstance(stanza, Presence) and not stanza.type and stanza.child("x", MUC) is not None):
+                if stanza.type in ("error", "result", "unavailable"):
+                    return
+                raise StanzaError("item-not-found", "there is no such room")
+            room = await self._creating.create(jid, stanza.sender.bare)
+        waiting = self._in_turn(room, stanza, session)
+        if waiting is not None:
+            await waiting
+
+    def _in_turn(self, room: Room, stanza: Stanza, session: Session | None) -> Waiting:
+        return room.turns.take(partial(self._handle, room, stanza, session))
+
+    def _handle(self, room: Room, stanza: Stanza, session: Session | None) -> Waiting:
+        if room.gone:
+            # It was destroyed while this waited for its turn; there may be another one by now.
+            return self.accept(stanza, session)
+        assert stanza.to is not None
+        if isinstance(stanza, Presence):
+            if session is not None and session.over:
+                return None
+            return self._entering.on_presence(room, stanza, session)
+        if isinstance(stanza, Message):
+            return self._on_message(room, stanza, session)
+        assert isinstance(stanza, Iq)
+        return self._requests.to_room(room, stanza, session)
+
+    def _on_message(self, room: Room, message: Message, session: Session | None) -> Waiting:
+        assert message.to is not None
+        if message.type == "error":
+            self._entering.on_error(room, message)
+            return None
+        if message.to.resource is not None:
+            if message.type == "groupchat":
+                raise StanzaError("bad-request", "a message to one occupant is not of type groupchat")
+            return self._talking.on_private(room, message, session)
+        if message.type == "groupchat":
+            return self._talking.on_groupchat(room, message, session)
+        return self._requests.on_message(room, message, session)
+
+    def on_gone(self, fact: SessionGone) -> None:
+        """The session is over: it leaves every room, each in its turn. Ghosts cannot happen."""
+        session = fact.session
+        for room in self._entering.visited(session):
+            waiting = room.turns.take(partial(self._entering.lost, room, session))
+            if waiting is not None:
+                self._tasks.start(f"{session.jid} leaves {room.jid}", _whole(waiting))
+
+
+async def _whole(waiting: Awaitable[None]) -> None:
+    await waiting
+
+
+__all__ = ["RoomRequest", "Service"]
