@@ -22,6 +22,7 @@ from xmppd.net.listener import Listener
 from xmppd.net.tls import Certificates
 from xmppd.net.transport import Flusher, Transport, TransportLimits
 from xmppd.node import Node, build, client_limits
+from xmppd.rooms import RoomDesk
 from xmppd.sessions.c2s import accept
 from xmppd.storage.interfaces import Stores
 from xmppd.xml.pool import ParserPool
@@ -137,6 +138,13 @@ class Server:
         if self.node is None:
             raise RuntimeError("the server has not been started")
         return self.node.administration
+
+    @property
+    def rooms(self) -> RoomDesk:
+        """Administers the rooms while the server runs."""
+        if self.node is None:
+            raise RuntimeError("the server has not been started")
+        return self.node.core.rooms
 
     async def stop(self) -> None:
         """Accept nothing more, end every stream with ``system-shutdown``, finish what was begun."""

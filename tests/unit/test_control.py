@@ -17,6 +17,7 @@ from xmppd.auth.scram import make_credentials
 from xmppd.control import ControlClient, ControlServer, Status
 from xmppd.errors import UserError
 from xmppd.jid import Jid
+from xmppd.rooms import RoomDesk
 from xmppd.storage.archive import Preferences
 from xmppd.storage.interfaces import (
     AccountExists,
@@ -79,7 +80,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     service = AccountService(
         stores, [Jid.parse("c.lit")], hash_cheaply, events, ManualClock(), waiting=waiting
     )
-    server = ControlServer(tmp_path, service, lambda: STATUS)
+    server = ControlServer(tmp_path, service, RoomDesk(), lambda: STATUS)
     await server.start()
     client = await ControlClient.connect(tmp_path)
     assert client is not None
@@ -224,7 +225,7 @@ async def test_a_line_without_end_is_not_kept_for_ever(
     monkeypatch.setattr("xmppd.control.server.LINE_LIMIT", 1000)
     other = tmp_path / "other"
     other.mkdir()
-    server = ControlServer(other, site.service, lambda: STATUS)
+    server = ControlServer(other, site.service, RoomDesk(), lambda: STATUS)
     await server.start()
     assert await talk(other, b"x" * 5000) == []
     await server.close()
@@ -234,7 +235,7 @@ async def test_a_line_without_end_is_not_kept_for_ever(
 async def test_closing_the_server_ends_connections(site: Site, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    server = ControlServer(other, site.service, lambda: STATUS)
+    server = ControlServer(other, site.service, RoomDesk(), lambda: STATUS)
     await server.start()
     client = await ControlClient.connect(other)
     assert client is not None

@@ -1,4 +1,4 @@
-"""Accounts, through the running server or, where none runs, in the storage itself under the server's lock."""
+"""Accounts and rooms, through the running server or, where none runs, in the storage itself under the server's lock."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Final, TypeVar
 
 from xmppd.accounts import Accounts, AccountService, NobodyIsOnline
 from xmppd.auth.passwords import Passwords
+from xmppd.cli import extensions
 from xmppd.clock import SystemClock
 from xmppd.config import Config
 from xmppd.control import ControlClient
 from xmppd.errors import UserError
 from xmppd.im.cursors import Cursors
 from xmppd.lock import LOCK_NAME, DataLock, Locked
-from xmppd.storage.interfaces import AccountExists, NoSuchAccount
+from xmppd.rooms import RoomAdministrator
+from xmppd.storage.interfaces import AccountExists, NoSuchAccount, Stores
 from xmppd.storage.open import open_configured, schema_versions
 from xmppd.tasks import Tasks
 
@@ -49,7 +51,8 @@ async def open_accounts(config: Config, *, create: bool = False) -> AsyncIterato
     an account that is missing or there already becomes one too.
     """
     async with AsyncExitStack() as stack:
-        accounts = await _connect_or_open(config, stack, create)
+        client = await _connect_or_lock(config, stack, create)
+        accounts = await _open(config, stack, create) if client is None else client
         try:
             yield accounts
         except AccountExists as err:
@@ -60,13 +63,32 @@ async def open_accounts(config: Config, *, create: bool = False) -> AsyncIterato
             raise UserError(f"there is no account {err}; `xmppd user list` shows which there are") from err
 
 
+def with_rooms(config: Config, work: Callable[[RoomAdministrator], Awaitable[T]]) -> T:
+    """Do ``work`` with the rooms of the server that ``config`` describes, and close everything."""
+
+    async def run() -> T:
+        async with open_rooms(config) as rooms:
+            return await work(rooms)
+
+    return asyncio.run(run())
+
+
+@asynccontextmanager
+async def open_rooms(config: Config) -> AsyncIterator[RoomAdministrator]:
+    """The rooms until the context ends, as ``open_accounts``."""
+    async with AsyncExitStack() as stack:
+        client = await _connect_or_lock(config, stack, create=False)
+        yield await _open_rooms(config, stack) if client is None else client.rooms
+
+
 def cores() -> int:
     """How many processor cores this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-async def _connect_or_open(config: Config, stack: AsyncExitStack, create: bool) -> Accounts:
+async def _connect_or_lock(config: Config, stack: AsyncExitStack, create: bool) -> ControlClient | None:
+    """The running server; None where none runs: then its lock is ours until ``stack`` ends."""
     deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
     while True:
         if (client := await ControlClient.connect(config.data_dir)) is not None:
@@ -81,7 +103,7 @@ async def _connect_or_open(config: Config, stack: AsyncExitStack, create: bool) 
                 raise
             await asyncio.sleep(_RETRY_SECONDS)
         else:
-            return await _open(config, stack, create)
+            return None
 
 
 async def _is_used(config: Config) -> bool:
@@ -100,7 +122,7 @@ async def _has_storage(config: Config) -> bool:
 def _nothing_here(config: Config) -> UserError:
     if config.storage.url == _IN_MEMORY:
         return UserError(
-            "storage.url keeps everything in memory, so accounts exist only while the server runs: start it"
+            "storage.url keeps everything in memory, so nothing exists but while the server runs: start it"
         )
     return UserError(
         f"no server has been started here yet: there is no storage for {config.data_dir}; start one with "
@@ -108,12 +130,17 @@ def _nothing_here(config: Config) -> UserError:
     )
 
 
-async def _open(config: Config, stack: AsyncExitStack, create: bool) -> Accounts:
+async def _open_storage(config: Config, stack: AsyncExitStack, create: bool) -> Stores:
     url = config.storage.url or ""
     if url == _IN_MEMORY or not (create or await _has_storage(config)):
         raise _nothing_here(config)
     stores = await open_configured(config)
     stack.push_async_callback(stores.close)
+    return stores
+
+
+async def _open(config: Config, stack: AsyncExitStack, create: bool) -> Accounts:
+    stores = await _open_storage(config, stack, create)
     passwords = Passwords(config.auth.scram_iterations)
     stack.callback(passwords.close)
     clock = SystemClock()
@@ -122,3 +149,13 @@ async def _open(config: Config, stack: AsyncExitStack, create: bool) -> Accounts
     return AccountService(
         stores, config.domains, passwords.hash, NobodyIsOnline(), clock, waiting=cursors.count
     )
+
+
+async def _open_rooms(config: Config, stack: AsyncExitStack) -> RoomAdministrator:
+    """Those of a node in which nobody is: so what is done to a room is done by the same code as in a server."""
+    from xmppd.node import build  # here, because the other commands start faster without it
+
+    stores = await _open_storage(config, stack, create=False)
+    node = await build(config, stores, extensions.known())
+    stack.push_async_callback(node.aclose)
+    return node.core.rooms.get()

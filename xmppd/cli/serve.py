@@ -109,7 +109,7 @@ async def run_node(run: Run, config: Config, load: Callable[[], Config]) -> None
         listening = await server.start()
         stack.push_async_callback(_stop, server, config)
         status = Status(pid=os.getpid(), version=__version__, listening=addresses(listening))
-        control = ControlServer(config.data_dir, server.accounts, lambda: status)
+        control = ControlServer(config.data_dir, server.accounts, server.rooms, lambda: status)
         stack.push_async_callback(control.close)
         await control.start()
         tune_collector()

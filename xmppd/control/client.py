@@ -27,6 +27,7 @@ from xmppd.control.protocol import (
     decoder,
     encode,
 )
+from xmppd.control.rooms import ControlRooms
 from xmppd.errors import UserError
 from xmppd.jid import Jid
 from xmppd.storage.interfaces import AccountRecord, Credentials
@@ -40,6 +41,7 @@ class ControlClient(Accounts):
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self.rooms = ControlRooms(self._ask)
 
     @staticmethod
     async def connect(data_dir: Path) -> ControlClient | None:

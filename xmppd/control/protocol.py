@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from xmppd.accounts import PAGE, NotServed
+from xmppd.control.rooms import RoomRequest
 from xmppd.errors import UserError
 from xmppd.jid import Jid
 from xmppd.storage.interfaces import AccountExists, Credentials, NoSuchAccount, StorageUnavailable
@@ -57,7 +58,9 @@ class GetStatus(Struct, frozen=True, tag_field="op", tag="status"):
     pass
 
 
-Request = Existing | CreateMany | SetCredentials | SetRetention | Delete | List | Show | GetStatus
+Request = (
+    Existing | CreateMany | SetCredentials | SetRetention | Delete | List | Show | GetStatus | RoomRequest
+)
 
 
 class Status(Struct, frozen=True):

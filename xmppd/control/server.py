@@ -31,7 +31,9 @@ from xmppd.control.protocol import (
     encode,
     failure,
 )
+from xmppd.control.rooms import RoomRequest, answer
 from xmppd.errors import UserError
+from xmppd.rooms import RoomDesk
 from xmppd.tasks import Tasks
 
 log = logging.getLogger("xmppd.control")
@@ -40,11 +42,14 @@ _read_request = decoder(Request)
 
 
 class ControlServer:
-    """Answers requests about ``accounts`` and ``status`` in ``data_dir``, whose lock this process holds."""
+    """Answers requests about ``accounts``, ``rooms`` and ``status`` in ``data_dir``, whose lock this process holds."""
 
-    def __init__(self, data_dir: Path, accounts: Accounts, status: Callable[[], Status]) -> None:
+    def __init__(
+        self, data_dir: Path, accounts: Accounts, rooms: RoomDesk, status: Callable[[], Status]
+    ) -> None:
         self._data_dir = data_dir
         self._accounts = accounts
+        self._rooms = rooms
         self._status = status
         self._tasks = Tasks()
         self._listener: asyncio.Server | None = None
@@ -98,6 +103,8 @@ class ControlServer:
             return Answer(error=known or Failure("bug", "the server failed; its log says how"))
 
     async def _do(self, request: Request) -> object:
+        if isinstance(request, RoomRequest):
+            return await answer(self._rooms.get(), request)
         accounts = self._accounts
         match request:
             case Existing(jids):
