@@ -122,7 +122,7 @@ async def _has_storage(config: Config) -> bool:
 def _nothing_here(config: Config) -> UserError:
     if config.storage.url == _IN_MEMORY:
         return UserError(
-            "storage.url keeps everything in memory, so nothing exists but while the server runs: start it"
+            "storage.url keeps everything in memory, so accounts exist only while the server runs: start it"
         )
     return UserError(
         f"no server has been started here yet: there is no storage for {config.data_dir}; start one with "
