@@ -14,6 +14,9 @@ PROGRAM := setup.py $(shell find xmppd/ extensions storage admin -type f -not -n
 # One worker per core; who is done takes from who is not. A later -n in PYTEST_ARGS counts instead.
 WORKERS := $(if $(findstring no:xdist,$(PYTEST_ARGS)),,-n logical --maxprocesses 8 --dist worksteal)
 
+# The tests start Python some hundred times. Without bytecode on the disk each start compiles the program again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-compiled lint format bench soak docs clean
 
