@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.storage.parts import add_account, put
-from tests.support.postgres import fresh_database
+from tests.support.postgres import empty_database, fresh_database
 from xmppd.errors import UserError
 from xmppd.jid import Jid
 from xmppd.storage.archive import (
@@ -88,8 +88,28 @@ async def test_everything_arrives_as_it_was(source: str, target: str, tmp_path: 
     stores = await open_stores(urls[1], tmp_path)
     assert await _all(stores) == before
     assert await add_account(stores, "paris@capulet.example") > deleted, "no id is used again"
+    room = await stores.rooms.load(CAVE)
+    assert room is not None
     heath = await stores.rooms.create(Jid.parse("heath@rooms.example"), b"{}", {}, secret=b"", now=6)
-    assert heath.id == FIRST_ROOM + 2, "no id is used again"
+    assert heath.id > room.id + 1, "no id is used again"
+    await stores.close()
+
+
+@pytest.mark.parametrize("target", ENGINES)
+@pytest.mark.parametrize("source", ENGINES)
+async def test_ids_are_given_from_their_ranges_where_none_was_given_yet(
+    source: str, target: str, tmp_path: Path
+) -> None:
+    urls = [
+        await empty_database() if engine == "postgres" else f"sqlite:{number}.db"
+        for number, engine in enumerate((source, target))
+    ]
+    await (await open_stores(urls[0], tmp_path)).close()
+    await _copy(urls[0], urls[1], tmp_path)
+    stores = await open_stores(urls[1], tmp_path)
+    assert await add_account(stores, "juliet@capulet.example") == 1
+    room = await stores.rooms.create(CAVE, b"{}", {}, secret=b"", now=6)
+    assert room.id == FIRST_ROOM
     await stores.close()
 
 

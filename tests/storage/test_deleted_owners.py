@@ -16,9 +16,12 @@ from tests.support.postgres import fresh_database
 from xmppd.jid import Jid
 from xmppd.storage.archive import NewMessage, NewRow, Query
 from xmppd.storage.interfaces import StorageUnavailable, Stores
-from xmppd.storage.open import open_stores
+from xmppd.storage.open import open_stores, open_tables
+from xmppd.storage.rooms import Affiliated, Affiliation, RoomRecord
+from xmppd.storage.tables import OWNED, TABLES, Value
 
 JULIET = "juliet@capulet.example"
+CAVE = Jid.parse("cave@rooms.example")
 HOUR = 3_600.0
 
 
@@ -27,15 +30,16 @@ class Site:
 
     stores: Stores
 
-    def __init__(self, engine: str) -> None:
+    def __init__(self, engine: str, directory: Path) -> None:
         self.engine = engine
+        self._directory = directory
         self._now = 1_790_000_000.0
         self._url = "sqlite:xmppd.db"
 
-    async def open(self, directory: Path) -> None:
+    async def open(self) -> None:
         if self.engine == "postgres":
             self._url = await fresh_database()
-        self.stores = await open_stores(self._url, directory, clock=lambda: self._now)
+        self.stores = await open_stores(self._url, self._directory, clock=lambda: self._now)
 
     async def pass_by(self, seconds: float) -> None:
         self._now += seconds
@@ -45,14 +49,26 @@ class Site:
             await connection.close()
         await self.stores.maintain()
 
+    async def close(self) -> dict[str, set[Value]]:
+        """Who has something in each table that belongs to owners, as it is in the closed storage."""
+        await self.stores.close()
+        tables = await open_tables(self._url, self._directory)
+        found = {
+            table.name: {row[0] for row in await tables.read(table, None, limit=1_000)}
+            for table in TABLES
+            if table.name in OWNED
+        }
+        await tables.close()
+        return found
+
     async def rows(self, *owners: int) -> list[int]:
         return [await self.stores.archive.count(owner, Query()) for owner in owners]
 
 
 @pytest_asyncio.fixture(params=["sqlite", "postgres"])
 async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
-    site = Site(request.param)
-    await site.open(tmp_path)
+    site = Site(request.param, tmp_path)
+    await site.open()
     yield site
     await site.stores.close()
 
@@ -99,3 +115,34 @@ async def test_a_large_archive_is_deleted_in_portions(site: Site, monkeypatch: p
     assert await site.rows(*owners) == [0, 6, 9]
     await site.pass_by(HOUR + 60)
     assert await site.rows(*owners) == [0, 0, 9]
+
+
+async def _make_room(stores: Stores, jid: Jid) -> RoomRecord:
+    lists = {Jid.parse(JULIET): Affiliated(Affiliation.OWNER)}
+    room = await stores.rooms.create(jid, b"{}", lists, secret=b"", now=1)
+    await stores.rooms.set_picture(room.id, b"<vCard/>")
+    await stores.archive.append([NewMessage(b"<message/>", [NewRow(room.id, 4)])] * 9)
+    return room
+
+
+async def test_what_a_room_had_goes_with_it_and_what_comes_later_too(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = site.stores
+    monkeypatch.setattr(f"xmppd.storage.{site.engine}.owners._ROWS", 3)
+    rooms = [await _make_room(stores, jid) for jid in (CAVE, Jid.parse("heath@rooms.example"))]
+    gone, stays = [room.id for room in rooms]
+    await stores.rooms.destroy(gone)
+    assert await site.rows(gone, stays) == [0, 9]
+    await stores.archive.append([NewMessage(b"<message/>", [NewRow(gone, 4)])])
+    await site.pass_by(HOUR - 60)
+    assert await site.rows(gone, stays) == [1, 9]
+    await site.pass_by(120)
+    assert await site.rows(gone, stays) == [0, 9]
+    left = await site.close()
+    assert {name for name, owners in left.items() if gone in owners} == set()
+    assert {name for name, owners in left.items() if stays in owners} >= {
+        "archive",
+        "room_affiliations",
+        "room_pictures",
+    }
