@@ -23,6 +23,7 @@ from benchmarks.scram import KeyCache
 from benchmarks.server import Server, Xmppd
 from benchmarks.workloads import WORKLOADS, at_rate, select
 from benchmarks.workloads.base import Bench, Filled, Measurement, Options, Workload
+from benchmarks.yardstick import Yardstick
 
 _RESULTS = Path(__file__).parent / "results" / "last.json"
 
@@ -48,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     servers: list[Server] = []
     try:
         servers = _servers(chosen, folder, cores)
-        results = Session(servers, options, cores, chosen.profile).run(workloads)
+        yardstick = Yardstick(folder, cores)
+        results = Session(servers, options, cores, yardstick, chosen.profile).run(workloads)
+        yardstick.close()
         remarks += disturbances(results)
         print_table(results, remarks)
         versions = {server.name: server.version() for server in servers}
@@ -73,11 +76,17 @@ class Session:
     """One run: every workload on every server, each on a freshly started one."""
 
     def __init__(
-        self, servers: Sequence[Server], options: Options, cores: Cores, profile: Path | None
+        self,
+        servers: Sequence[Server],
+        options: Options,
+        cores: Cores,
+        yardstick: Yardstick,
+        profile: Path | None,
     ) -> None:
         self._servers = servers
         self._options = options
         self._cores = cores
+        self._yardstick = yardstick
         self._profile = profile
         self._keys = KeyCache()
 
@@ -117,13 +126,15 @@ class Session:
                     cores=self._cores,
                     loop=loop,
                 )
+                before = self._yardstick.measure()
                 measured = workload.run(bench)
+                machine = (before + self._yardstick.measure()) / 2
         except BenchmarkError as error:
             yield Result(server.name, workload, None, str(error))
             return
         parts = {"": measured} if isinstance(measured, Measurement) else measured
         for part, measurement in parts.items():
-            yield Result(server.name, workload, measurement, part=part)
+            yield Result(server.name, workload, measurement, part=part, machine=machine)
 
     def _profile_for(self, workload: Workload, workloads: Sequence[Workload]) -> Path | None:
         """Each workload starts a server of its own, so several workloads write several profiles."""

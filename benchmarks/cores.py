@@ -30,6 +30,12 @@ class Cores:
             yield
 
     @contextlib.contextmanager
+    def on_server(self) -> Iterator[None]:
+        """This process runs on the server's core."""
+        with self._moved(_only(self.server)):
+            yield
+
+    @contextlib.contextmanager
     def for_preparation(self) -> Iterator[None]:
         """Processes started inside run on all cores."""
         with self._moved(self.usable):

@@ -29,6 +29,8 @@ class Result:
     error: str = ""
     part: str = ""
     """Of the workload; empty where it has none."""
+    machine: float | None = None
+    """How slow the machine was: `Yardstick.measure` around it, 1 where the budgets were set."""
 
     @property
     def name(self) -> str:
@@ -91,6 +93,7 @@ def print_table(results: Sequence[Result], remarks: Sequence[str]) -> None:
         "p50 ms",
         "p95 ms",
         "p99 ms",
+        "machine",
     ):
         table.add_column(column, justify="right", no_wrap=True)
     before = ""
@@ -101,7 +104,7 @@ def print_table(results: Sequence[Result], remarks: Sequence[str]) -> None:
         table.add_row(result.name, result.server, *_cells(result, results))
     # Neither a pipe's 80 columns nor a narrow terminal may cut the figures.
     console = Console(highlight=False)
-    console = Console(highlight=False, width=max(console.width, 156))
+    console = Console(highlight=False, width=max(console.width, 166))
     console.print(table)
     for result in results:
         text = result.error or (result.measurement.note if result.measurement else "")
@@ -137,6 +140,7 @@ def write_json(
                 "database_budget": result.database_budget,
                 "database_ratio": result.database_ratio,
                 "error": result.error,
+                "machine": result.machine,
                 **(dataclasses.asdict(result.measurement) if result.measurement else {}),
             }
             for result in results
@@ -148,7 +152,7 @@ def write_json(
 def _cells(result: Result, results: Sequence[Result]) -> list[str]:
     measured, unit = result.measurement, result.workload.unit
     if measured is None:
-        return ["failed" if result.error else "-", *[""] * 9]
+        return ["failed" if result.error else "-", *[""] * 10]
     latency = measured.latency
     return [
         f"{_short(measured.figure)} {unit}",
@@ -163,6 +167,7 @@ def _cells(result: Result, results: Sequence[Result]) -> list[str]:
             if latency is None
             else [_short(value) for value in (latency.p50, latency.p95, latency.p99)]
         ),
+        "" if result.machine is None else f"{result.machine:.2f}",
     ]
 
 
