@@ -10,6 +10,11 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 SCHEMES: Final = ("postgresql", "postgres")
 FORM: Final = "postgresql://user:password@host:port/database"
 
+# What holds for a database whose user says nothing about it.
+CONNECTIONS: Final = 10
+WAIT_SECONDS: Final = 10.0
+STATEMENT_SECONDS: Final = 10.0
+
 # What asyncpg knows, and two settings of the session; anything else it would send to the server as a setting.
 _OPTIONS: Final = frozenset(
     {

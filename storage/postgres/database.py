@@ -23,15 +23,11 @@ from xmppd.storage.postgres.errors import closed, explain, is_conflict, is_lost,
 from xmppd.storage.postgres.pool import Pool
 from xmppd.storage.postgres.schema import migrate, plan
 from xmppd.storage.postgres.turns import NoTurn, Turns
-from xmppd.storage.url import PostgresUrl
+from xmppd.storage.url import CONNECTIONS, STATEMENT_SECONDS, WAIT_SECONDS, PostgresUrl
 from xmppd.tasks import Tasks
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
-
-CONNECTIONS: Final = 10
-WAIT_SECONDS: Final = 10.0
-STATEMENT_SECONDS: Final = 10.0
 
 _GRACE: Final = (
     1.0  # seconds that the server has to cut a statement off by itself, which leaves the connection whole
