@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Final, Self
+from typing import Final
 
 from xmppd import ns
 from xmppd.errors import StanzaError
 from xmppd.extension import Extension, NoOptions, Setup
 from xmppd.im.rosters import Rosters
-from xmppd.routing.disco import Disco, Entity, Identity, Info, Item
-from xmppd.routing.iq import At, Name, Request
+from xmppd.routing.disco import Disco, Entity, Identity, Info, InfoQuery, Item, ItemsQuery, items_xml
+from xmppd.routing.iq import At, Request
 from xmppd.routing.outbox import Outbox
 from xmppd.xml.element import Element
-
-
-@dataclass(frozen=True, slots=True)
-class InfoQuery:
-    """What is it, and what can it do? ``node`` is "" where none is given."""
-
-    TAG: ClassVar[Name] = Name(ns.DISCO_INFO, "query")
-    node: str
-
-    @classmethod
-    def parse(cls, element: Element) -> Self:
-        return cls(element.attrs.get("node", ""))
-
-
-@dataclass(frozen=True, slots=True)
-class ItemsQuery:
-    """What belongs to it?"""
-
-    TAG: ClassVar[Name] = Name(ns.DISCO_ITEMS, "query")
-    node: str
-
-    @classmethod
-    def parse(cls, element: Element) -> Self:
-        return cls(element.attrs.get("node", ""))
 
 
 class Discovery:
@@ -62,7 +37,7 @@ class Discovery:
     async def on_account_items(self, request: Request[ItemsQuery], outbox: Outbox) -> Element:
         account, node = request.account, request.payload.node
         if account is None or not await self._trusts(request):
-            return _items(node, ())  # XEP-0030#security: empty, whether the account exists or not
+            return items_xml(node, ())  # XEP-0030#security: empty, whether the account exists or not
         return self._items(Entity.ACCOUNT, node, [Item(resource.jid) for resource in account.available()])
 
     async def _trusts(self, request: Request[InfoQuery] | Request[ItemsQuery]) -> bool:
@@ -78,18 +53,14 @@ class Discovery:
     def _items(self, entity: Entity, node: str, items: Sequence[Item]) -> Element:
         if node:
             self._node(entity, node)
-            return _items(node, ())  # no node of ours has items
-        return _items("", items)
+            return items_xml(node, ())  # no node of ours has items
+        return items_xml("", items)
 
     def _node(self, entity: Entity, name: str) -> Info:
         info = self._disco.node_info(entity, name)
         if info is None:
             raise StanzaError("item-not-found", "there is no such node")  # XEP-0030#errors
         return info
-
-
-def _items(node: str, items: Sequence[Item]) -> Element:
-    return Element("query", ns.DISCO_ITEMS, {"node": node} if node else {}, [item.xml() for item in items])
 
 
 def setup(s: Setup, config: NoOptions) -> None:

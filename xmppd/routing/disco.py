@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar, Self
 
 from xmppd import ns
 from xmppd.errors import TakenTwice
 from xmppd.jid import Jid
+from xmppd.routing.iq import Name
 from xmppd.xml.element import XML_LANG, Element, text_element
 
 
@@ -94,6 +96,35 @@ class Item:
         if self.name:
             attrs["name"] = self.name
         return Element("item", ns.DISCO_ITEMS, attrs)
+
+
+def items_xml(node: str, items: Sequence[Item]) -> Element:
+    """``<query xmlns='disco#items'/>``."""
+    return Element("query", ns.DISCO_ITEMS, {"node": node} if node else {}, [item.xml() for item in items])
+
+
+@dataclass(frozen=True, slots=True)
+class InfoQuery:
+    """What is it, and what can it do? ``node`` is "" where none is given."""
+
+    TAG: ClassVar[Name] = Name(ns.DISCO_INFO, "query")
+    node: str
+
+    @classmethod
+    def parse(cls, element: Element) -> Self:
+        return cls(element.attrs.get("node", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsQuery:
+    """What belongs to it?"""
+
+    TAG: ClassVar[Name] = Name(ns.DISCO_ITEMS, "query")
+    node: str
+
+    @classmethod
+    def parse(cls, element: Element) -> Self:
+        return cls(element.attrs.get("node", ""))
 
 
 Node = Callable[[str], Info | None]

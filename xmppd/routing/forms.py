@@ -13,8 +13,14 @@ _TYPE: Final = "FORM_TYPE"
 
 
 def submitted(form: Element, type: str) -> Mapping[str, tuple[str, ...]]:
-    """The values of each field of ``form``, an ``<x xmlns='jabber:x:data'/>`` whose ``FORM_TYPE`` is ``type``. Fields
-    without a value, or with an empty one, are left out. ``bad-request`` for what is no such form.
+    """As ``filled_in``, without empty values and fields that have no other."""
+    fields = filled_in(form, type)
+    return {name: given for name, values in fields.items() if (given := tuple(filter(None, values)))}
+
+
+def filled_in(form: Element, type: str) -> Mapping[str, tuple[str, ...]]:
+    """The values of each field of ``form``, an ``<x xmlns='jabber:x:data'/>`` whose ``FORM_TYPE`` is ``type``; none for
+    a field without any, "" for an empty one. ``bad-request`` for what is no such form.
     """
     if form.get("type") != "submit":
         raise StanzaError("bad-request", "a form that is sent is of type submit")
@@ -25,10 +31,10 @@ def submitted(form: Element, type: str) -> Mapping[str, tuple[str, ...]]:
             raise StanzaError("bad-request", "a field of a form has a var")
         if name in fields:
             raise StanzaError("bad-request", f"the field {name} is there twice")
-        fields[name] = tuple(text for value in field.each("value") if (text := value.text()))
+        fields[name] = tuple(value.text() for value in field.each("value"))
     if fields.pop(_TYPE, None) != (type,):
         raise StanzaError("bad-request", f"the FORM_TYPE of this form is {type}")
-    return {name: values for name, values in fields.items() if values}
+    return fields
 
 
 def form_field(name: str, type: str, *children: Element) -> Element:
