@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from xmppd.cli.app import EPILOG, build
+from xmppd.cli.app import COMMANDS, EPILOG, command
 
 _EVERYWHERE: Final = ("config", "json")  # parameters that each command has
 
@@ -52,8 +52,7 @@ class Parameter:
 
 def commands_page() -> Iterator[str]:
     """The lines of docs/reference/cli.md."""
-    app = build()
-    commands = list(_commands(app, "xmppd"))
+    commands = [each for name in COMMANDS for each in _commands(name, command(name))]
     everywhere = [each for each in _parameters(commands[0][1]) if each.name in _EVERYWHERE]
     yield "# Command line"
     yield ""
@@ -82,13 +81,11 @@ def commands_page() -> Iterator[str]:
             yield from _table(parameters)
 
 
-def _commands(app: Typer, prefix: str) -> Iterator[tuple[str, Callable[..., Any]]]:
-    for command in app.registered_commands:
-        assert command.callback is not None
-        yield f"{prefix} {command.name}", command.callback
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        yield from _commands(group.typer_instance, f"{prefix} {group.name}")
+def _commands(name: str, app: Typer) -> Iterator[tuple[str, Callable[..., Any]]]:
+    prefix = f"xmppd {name}" if app.registered_callback else "xmppd"
+    for each in app.registered_commands:
+        assert each.callback is not None
+        yield f"{prefix} {each.name}", each.callback
 
 
 def _parameters(callback: Callable[..., Any]) -> Iterator[Parameter]:

@@ -1,21 +1,27 @@
-"""All commands in one application, and how each way to end becomes an exit status."""
+"""All commands in one application, and how each way to end becomes an exit status.
+
+A command is the module of its name beside this one. Only the one that was called is imported: importing all of them
+takes longer than most of them take to run.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
-from xmppd import __version__, stanza
-from xmppd.cli import check, db, init, pipeline, serve, user
 from xmppd.cli.run import ConfigFile, Json, Run, UsageError, describe, to_json
+from xmppd.cli.version import version
 from xmppd.errors import UserError
 
 _DONE, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
+COMMANDS: Final = ("serve", "init", "check", "pipeline", "version", "user", "room", "db")
 
 EPILOG = (
     "Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted. With --json, standard output "
@@ -32,16 +38,28 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,  # a traceback is a bug, and a bug report needs the plain one
         context_settings={"help_option_names": ["-h", "--help"]},
         invoke_without_command=True,
+        cls=_Commands,
     )
     app.callback()(_start)
-    app.command("serve")(serve.serve)
-    app.command("init")(init.init)
-    app.command("check")(check.check)
-    app.command("pipeline")(pipeline.pipeline)
-    app.command("version")(version)
-    app.add_typer(user.build(), name="user")
-    app.add_typer(db.build(), name="db")
     return app
+
+
+def command(name: str) -> typer.Typer:
+    """The command ``name``, one of ``COMMANDS``: a group of more, or the only one in what is returned."""
+    found: typer.Typer = import_module(f"xmppd.cli.{name}").build()
+    found.info.name = name
+    return found
+
+
+class _Commands(TyperGroup):
+    def list_commands(self, ctx: object) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: object, cmd_name: str) -> Any:
+        """None: there is no such command; then all are at hand, for the names that may have been meant."""
+        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
+            self.commands[name] = typer.main.get_command(command(name))
+        return self.commands.get(cmd_name)
 
 
 def _start(
@@ -54,17 +72,9 @@ def _start(
         version(context, config, json)
         raise typer.Exit
     if context.invoked_subcommand is None:
-        raise UsageError(
-            "a command is missing: serve, init, user, db, check, pipeline or version. See `xmppd --help`."
-        )
+        names = f"{', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}"
+        raise UsageError(f"a command is missing: {names}. See `xmppd --help`.")
     Run.before_command(context, config, json)
-
-
-def version(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:
-    """Print the version, and whether the program was compiled."""
-    compiled = not str(stanza.__file__).endswith(".py")  # setup.py
-    text = f"xmppd {__version__} (compiled)" if compiled else f"xmppd {__version__}"
-    Run.of(context, config, json).answer({"version": __version__, "compiled": compiled}, text)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -15,13 +15,17 @@ from xmppd.cli.checks.dns import Resolver, SystemResolver, check_dns
 from xmppd.cli.checks.finding import Finding, Level, error, ok, warn
 from xmppd.cli.checks.machine import check_data_dir, check_ports, check_storage
 from xmppd.cli.checks.tls import check_tls
-from xmppd.cli.run import ConfigFile, Json, Run
+from xmppd.cli.run import ConfigFile, Json, Run, alone
 from xmppd.clock import SystemClock
 from xmppd.config import Config
 from xmppd.control import ControlClient, Status
 from xmppd.errors import UserError
 
 _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.ERROR: "red"}
+
+
+def build() -> typer.Typer:
+    return alone("check", check)
 
 
 def check(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:

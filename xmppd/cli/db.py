@@ -8,9 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xmppd.cli.copying import copied_text, copy_storage
 from xmppd.cli.run import ConfigFile, Json, Run, group
-from xmppd.cli.training import train_dictionary
 from xmppd.config import Config
 from xmppd.config.values import STORAGE_FORMS
 from xmppd.errors import UserError
@@ -83,6 +81,8 @@ def copy(
 
     The server uses the copy once its configuration names it. The database that is copied stays as it is.
     """
+    from xmppd.cli.copying import copied_text, copy_storage  # here, because the other commands need no bars
+
     run = Run.of(context, config, json).located()
     done = copy_storage(run.config(), target, run.base, quiet=run.json)
     run.answer(done, copied_text(done, target, run.file))
@@ -93,6 +93,8 @@ def train(context: typer.Context, config: ConfigFile = None, json: Json = False)
 
     Pieces of messages stand in the dictionary, which is in the database, and stay there when the messages are erased.
     """
+    from xmppd.cli.training import train_dictionary  # as copying
+
     run = Run.of(context, config, json)
     done = train_dictionary(run.config(), quiet=run.json)
     sizes = f"{done['after']} bytes of storage for a message of {done['plain']}, instead of {done['before']}"

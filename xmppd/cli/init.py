@@ -11,7 +11,7 @@ import typer
 
 from xmppd import certificates
 from xmppd.cli.extensions import sections
-from xmppd.cli.run import ConfigFile, Json, Run
+from xmppd.cli.run import ConfigFile, Json, Run, alone
 from xmppd.config import FILE_NAME
 from xmppd.config.fallback import CERTIFICATE, KEY
 from xmppd.config.sample import sample
@@ -28,6 +28,10 @@ def domain_address(text: str) -> Jid:
     if jid.local is not None or jid.resource is not None:
         raise typer.BadParameter(f"{text!r} is more than a domain")
     return jid
+
+
+def build() -> typer.Typer:
+    return alone("init", init)
 
 
 def init(

@@ -9,10 +9,14 @@ from typing import Any
 import typer
 
 from xmppd.cli.extensions import registrations
-from xmppd.cli.run import ConfigFile, Json, Run
+from xmppd.cli.run import ConfigFile, Json, Run, alone
 from xmppd.routing.pipeline import Inbound, Outbound, Registration, Stage
 
 _SIDES: tuple[tuple[str, Sequence[Stage]], ...] = (("sender", tuple(Outbound)), ("recipient", tuple(Inbound)))
+
+
+def build() -> typer.Typer:
+    return alone("pipeline", pipeline)
 
 
 def pipeline(context: typer.Context, config: ConfigFile = None, json: Json = False) -> None:

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from xmppd.cli.extensions import options
 from xmppd.config import FILE_NAME, BadConfig, Config, embedded, load
 from xmppd.errors import ConfigError, UserError
 
@@ -62,6 +61,10 @@ class Run:
 
     def config(self) -> Config:
         """The configuration; ``ConfigError`` where it is wrong."""
+        from xmppd.cli.extensions import (
+            options,  # here, because not every command reads it, and all extensions do much
+        )
+
         file = self.located().file
         return load(file, options()) if file else embedded(self.base, options())
 
@@ -76,10 +79,17 @@ class Run:
 
 def group(help: str, commands: Mapping[str, Callable[..., None]]) -> typer.Typer:
     """A command that holds ``commands``, by name. Their -c and --json may also stand in front of the name."""
-    app = typer.Typer(help=help, pretty_exceptions_enable=False)
+    app = typer.Typer(help=help, pretty_exceptions_enable=False, add_completion=False)
     app.callback()(_before_command)
     for name, command in commands.items():
         app.command(name)(command)
+    return app
+
+
+def alone(name: str, command: Callable[..., None]) -> typer.Typer:
+    """``command`` by ``name``, to call without a group before it."""
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command(name)(command)
     return app
 
 

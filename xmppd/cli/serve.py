@@ -20,7 +20,7 @@ from xmppd import __version__, certificates
 from xmppd.auth.scram import make_credentials
 from xmppd.cli import extensions, logs
 from xmppd.cli.notify import addresses, print_ready, reloading, tell_systemd
-from xmppd.cli.run import ConfigFile, Json, Run
+from xmppd.cli.run import ConfigFile, Json, Run, alone
 from xmppd.clock import SystemClock
 from xmppd.config import Config
 from xmppd.config.changes import changed
@@ -40,6 +40,10 @@ log = logging.getLogger("xmppd.serve")
 
 _FILES: Final = 1_048_576  # open files to ask for: one per connection
 _MAC_FILES: Final = 10_240  # what macOS grants at most, whatever it says
+
+
+def build() -> typer.Typer:
+    return alone("serve", serve)
 
 
 def serve(

@@ -14,7 +14,6 @@ import typer
 
 from xmppd.accounts import PAGE, AccountDetails, Accounts
 from xmppd.auth.scram import make_credentials
-from xmppd.cli import importing
 from xmppd.cli.backend import open_accounts, with_accounts
 from xmppd.cli.run import ConfigFile, Json, Run, confirm, group, read_password, to_json
 from xmppd.clock import stamp
@@ -214,6 +213,8 @@ def import_csv(
     json: Json = False,
 ) -> None:
     """Create many accounts. Those that exist already are skipped, so it can be run again after an interruption."""
+    from xmppd.cli import importing  # here, because the other commands need no bars and no processes
+
     run = Run.of(context, config, json)
     summary = importing.import_accounts(run.config(), file, update=update, quiet=run.json)
     run.answer(summary.as_json(), summary.as_text())
