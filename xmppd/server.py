@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,8 +15,6 @@ from xmppd.accounts import Accounts
 from xmppd.config import Address, Config
 from xmppd.errors import ConfigError, StreamError
 from xmppd.extension import Extension
-from xmppd.http.app import application
-from xmppd.http.listener import HttpListener
 from xmppd.net.counter import ConnectionCounter
 from xmppd.net.listener import Listener
 from xmppd.net.tls import Certificates
@@ -26,6 +24,9 @@ from xmppd.rooms import RoomDesk
 from xmppd.sessions.c2s import accept
 from xmppd.storage.interfaces import Stores
 from xmppd.xml.pool import ParserPool
+
+if TYPE_CHECKING:
+    from xmppd.http.listener import HttpListener
 
 log = logging.getLogger("xmppd.server")
 
@@ -106,7 +107,13 @@ class Server:
             http=await self._listen_http(settings.http),
         )
 
-    async def _listen_http(self, addresses: Iterable[Address]) -> tuple[Address, ...]:
+    async def _listen_http(self, addresses: Sequence[Address]) -> tuple[Address, ...]:
+        if not addresses:
+            return ()
+        # Here, because aiohttp is a third of the time that a start takes.
+        from xmppd.http.app import application
+        from xmppd.http.listener import HttpListener
+
         http = self._http = HttpListener(application(lambda: self._accepting))
         return tuple([Address(*await http.listen(address.host, address.port)) for address in addresses])
 

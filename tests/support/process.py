@@ -72,7 +72,6 @@ class ServerProcess:
         self.lines: list[str] = []  # what the servers wrote to standard error
         self.c2s: Address = ("", 0)
         self.c2s_tls: Address = ("", 0)
-        self.http: Address = ("", 0)
         self.process: subprocess.Popen[str] | None = None
         self._environment = dict(os.environ)
         self._checked = 0
@@ -141,7 +140,7 @@ class ServerProcess:
             status = self._ended(process)
             raise AssertionError(f"the server did not start (exit status {status}):\n{self.tail()}")
         fields = dict(field.split("=", 1) for field in line.split()[1:])
-        self.c2s, self.c2s_tls, self.http = (_address(fields[kind]) for kind in ("c2s", "c2s_tls", "http"))
+        self.c2s, self.c2s_tls = _address(fields["c2s"]), _address(fields["c2s_tls"])
         return self
 
     def command(self, *arguments: str) -> list[str]:
@@ -288,7 +287,6 @@ data_dir = "data"
 [listen]
 c2s = ["127.0.0.1:0"]
 c2s_tls = ["127.0.0.1:0"]
-http = ["127.0.0.1:0"]
 {{listen}}
 
 [tls]
