@@ -297,7 +297,12 @@ class PreferenceStore(Protocol):
         """What the owner wants; None: nothing was ever said."""
 
     @abstractmethod
-    async def save(self, owner: int, preferences: Preferences) -> None: ...
+    async def save(self, owner: int, preferences: Preferences) -> None:
+        """All but ``days``, which is not the owner's to say: that stays."""
+
+    @abstractmethod
+    async def set_days(self, owner: int, days: int | None) -> None:
+        """Change ``days`` alone; the rest stays."""
 
     @abstractmethod
     async def with_days(self, *, after: int = 0, limit: int = 1_000) -> list[tuple[int, int]]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from xmppd.clock import Clock
 from xmppd.errors import UserError
 from xmppd.jid import Jid
-from xmppd.storage.archive import Preferences
 from xmppd.storage.interfaces import (
     AccountRecord,
     Credentials,
@@ -161,9 +160,7 @@ class AccountService(Accounts):
         await self._events.on_changed(jid, asker)
 
     async def set_retention(self, jid: Jid, days: int | None) -> None:
-        owner = (await self._get(jid)).id
-        preferences = await self._stores.preferences.load(owner) or Preferences()
-        await self._stores.preferences.save(owner, replace(preferences, days=days))
+        await self._stores.preferences.set_days((await self._get(jid)).id, days)
 
     async def delete(self, jid: Jid, *, asker: Session | None = None) -> None:
         """See ``Accounts``; ``asker`` as in ``AccountEvents``."""

@@ -153,8 +153,7 @@ class Keeping:
         most = self._options.max_items
         if 0 < most < len(wanted.always) + len(wanted.never):
             raise StanzaError("resource-constraint", f"the two lists have at most {most} addresses together")
-        before = await self._store.load(account.id) or _UNSET
-        after = replace(before, default=wanted.default, always=wanted.always, never=wanted.never)
+        after = Preferences(wanted.default, wanted.always, wanted.never)
         await self._store.save(account.id, after)
         await self._obey(account, after)
         self._core.accounts.forget(account.jid)  # other nodes read it again

@@ -13,9 +13,13 @@ from xmppd.storage.postgres.rows import lock_account
 from xmppd.storage.rows import address, array
 
 _SAVE: Final = (
-    "INSERT INTO archive_preferences (owner, by_default, always, never, days) VALUES ($1, $2, $3, $4, $5)"
+    "INSERT INTO archive_preferences (owner, by_default, always, never) VALUES ($1, $2, $3, $4)"
     " ON CONFLICT (owner) DO UPDATE SET by_default = excluded.by_default, always = excluded.always,"
-    " never = excluded.never, days = excluded.days"
+    " never = excluded.never"
+)
+_SET_DAYS: Final = (
+    "INSERT INTO archive_preferences (owner, by_default, always, never, days) VALUES ($1, 'always', '[]', '[]', $2)"
+    " ON CONFLICT (owner) DO UPDATE SET days = excluded.days"
 )
 
 
@@ -37,12 +41,18 @@ class PostgresPreferences(PreferenceStore):
             preferences.default,
             array(sorted(map(str, preferences.always))),
             array(sorted(map(str, preferences.never))),
-            preferences.days,
         )
 
         async def work(connection: Connection) -> None:
             await lock_account(connection, owner)
             await connection.execute(_SAVE, owner, *values)
+
+        await self._database.write(work, owners=[owner])
+
+    async def set_days(self, owner: int, days: int | None) -> None:
+        async def work(connection: Connection) -> None:
+            await lock_account(connection, owner)
+            await connection.execute(_SET_DAYS, owner, days)
 
         await self._database.write(work, owners=[owner])
 

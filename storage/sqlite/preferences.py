@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from typing import Final
 
 from xmppd.jid import Jid
 from xmppd.storage.archive import Preferences, PreferenceStore
 from xmppd.storage.rows import address, array
 from xmppd.storage.sqlite.database import Database
 from xmppd.storage.sqlite.rows import require_account
+
+_SAVE: Final = (
+    "INSERT INTO archive_preferences (owner, by_default, always, never) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (owner) DO UPDATE SET by_default = excluded.by_default, always = excluded.always,"
+    " never = excluded.never"
+)
+_SET_DAYS: Final = (
+    "INSERT INTO archive_preferences (owner, by_default, always, never, days) VALUES (?, 'always', '[]', '[]', ?)"
+    " ON CONFLICT (owner) DO UPDATE SET days = excluded.days"
+)
 
 
 class SqlitePreferences(PreferenceStore):
@@ -31,14 +42,18 @@ class SqlitePreferences(PreferenceStore):
             preferences.default,
             array(sorted(map(str, preferences.always))),
             array(sorted(map(str, preferences.never))),
-            preferences.days,
         )
 
         def work(connection: sqlite3.Connection) -> None:
             require_account(connection, owner)
-            connection.execute(
-                "INSERT OR REPLACE INTO archive_preferences VALUES (?, ?, ?, ?, ?)", (owner, *values)
-            )
+            connection.execute(_SAVE, (owner, *values))
+
+        await self._database.write(work)
+
+    async def set_days(self, owner: int, days: int | None) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            require_account(connection, owner)
+            connection.execute(_SET_DAYS, (owner, days))
 
         await self._database.write(work)
 

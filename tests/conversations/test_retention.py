@@ -9,7 +9,6 @@ import pytest
 
 from tests.support.harness import Harness
 from tests.support.history import archive, ask
-from xmppd.storage.archive import Preferences
 from xmppd.storage.interfaces import StorageUnavailable
 
 JULIET = "juliet@capulet.lit"
@@ -25,7 +24,7 @@ async def server() -> AsyncIterator[Harness]:
 
 
 async def keep(server: Harness, owner: str, days: int) -> None:
-    await server.stores.preferences.save(await server.account(owner), Preferences(days=days))
+    await server.stores.preferences.set_days(await server.account(owner), days)
 
 
 async def write_daily(server: Harness, days: int, *owners: str) -> None:

@@ -67,7 +67,7 @@ async def test_missing_lists_are_empty_ones(server: Harness) -> None:
 async def test_what_the_operator_set_for_the_account_stays(server: Harness) -> None:
     juliet = await server.client(f"{JULIET}/balcony")
     id = await server.account(JULIET)
-    await server.stores.preferences.save(id, Preferences(days=7))
+    await server.stores.preferences.set_days(id, 7)
     await want(juliet, "never")
     assert await server.stores.preferences.load(id) == replace(Preferences(days=7), default="never")
 

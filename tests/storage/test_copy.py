@@ -209,7 +209,8 @@ async def fill(stores: Stores) -> int:
             ]
         )
     await stores.cursors.save({juliet: Cursor(5, frozenset({7, 9}))})
-    await stores.preferences.save(juliet, Preferences("roster", frozenset({ROMEO}), frozenset({NURSE}), 30))
+    await stores.preferences.save(juliet, Preferences("roster", frozenset({ROMEO}), frozenset({NURSE})))
+    await stores.preferences.set_days(juliet, 30)
     await stores.chat_lists.save(juliet, Checkpoint(5, (Conversation(peer_key(ROMEO), 5, 4, 3, 2),)))
     await _fill_rooms(stores)
     return deleted

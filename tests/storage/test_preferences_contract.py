@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.storage.parts import add_account
@@ -13,7 +15,6 @@ SOME = Preferences(
     "roster",
     frozenset(map(Jid.parse, ("romeo@montague.example", "nurse@capulet.example/phone"))),
     frozenset(map(Jid.parse, ("tybalt@capulet.example", "straße.example", "ö@bücher.example/日本"))),
-    30,
 )
 
 
@@ -28,13 +29,24 @@ async def test_what_was_saved_is_loaded(stores: Stores, owner: int, other: int) 
 async def test_who_keeps_less_than_the_server(stores: Stores) -> None:
     owners = [await add_account(stores, f"user{number}@capulet.example") for number in range(7)]
     for number, owner in enumerate(owners):
-        await stores.preferences.save(owner, Preferences(days=number if number % 2 else None))
+        await stores.preferences.set_days(owner, number if number % 2 else None)
     expected = [(owners[1], 1), (owners[3], 3), (owners[5], 5)]
     assert await stores.preferences.with_days() == expected
     assert await stores.preferences.with_days(limit=2) == expected[:2]
     assert await stores.preferences.with_days(after=owners[1]) == expected[1:]
-    await stores.preferences.save(owners[3], Preferences())
+    await stores.preferences.set_days(owners[3], None)
     assert await stores.preferences.with_days() == [expected[0], expected[2]]
+
+
+async def test_what_the_owner_wants_and_how_long_it_is_kept_change_apart(stores: Stores, owner: int) -> None:
+    await stores.preferences.set_days(owner, 30)
+    assert await stores.preferences.load(owner) == Preferences(days=30)
+    await stores.preferences.save(owner, SOME)
+    assert await stores.preferences.load(owner) == replace(SOME, days=30)
+    await stores.preferences.set_days(owner, None)
+    assert await stores.preferences.load(owner) == SOME
+    with pytest.raises(NoSuchAccount):
+        await stores.preferences.set_days(owner + 1, 30)
 
 
 async def test_a_deleted_account_has_none_and_gets_none(stores: Stores, owner: int) -> None:
