@@ -22,6 +22,7 @@ COMPILED = (
     "xmppd/im/inbound.py",
     "xmppd/im/mailbox.py",
     "xmppd/im/messages.py",
+    "xmppd/im/resends.py",
     "xmppd/im/stanza_ids.py",
     "xmppd/im/takers.py",
     "xmppd/jid.py",

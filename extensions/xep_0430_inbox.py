@@ -91,7 +91,7 @@ class Inboxes:
     async def on_inbox(self, request: Request[Inbox], outbox: Outbox) -> Element:
         owner, asked, session = request.own.id, request.payload, request.session
         assert session is not None
-        paced = Paced(session)
+        paced = Paced(session, session.account.jid)
         chats = await self._chat_lists.read(owner)
         listed = chats.conversations
         if asked.unread_only:

@@ -24,6 +24,7 @@ from xmppd.im.chat_list import ChatLists
 from xmppd.im.delivery import Received
 from xmppd.im.inbound import ClientStanzas, Sent
 from xmppd.im.messages import Messages
+from xmppd.im.resends import Resends
 from xmppd.im.retention import Retention
 from xmppd.im.rosters import Rosters
 from xmppd.im.stanza_ids import StanzaIds
@@ -108,6 +109,7 @@ class Core:
     messages: Messages
     inbound: ClientStanzas
     archiver: Archiver
+    resends: Resends
     stanza_ids: StanzaIds
     chat_lists: ChatLists
     retention: Retention

@@ -37,6 +37,7 @@ from xmppd.im.presence_out import Broadcaster
 from xmppd.im.probes import Probes
 from xmppd.im.requests import Requests
 from xmppd.im.reread import Reread
+from xmppd.im.resends import Resends
 from xmppd.im.retention import Retention
 from xmppd.im.roster_requests import RosterRequests
 from xmppd.im.rosters import Rosters
@@ -136,15 +137,16 @@ async def build(
     )
     disco.feature("msgoffline", Entity.SERVER)  # XEP-0160#disco
     disco.feature(ns.STANZA_ID, Entity.SERVER, Entity.ACCOUNT)  # XEP-0359#disco
+    resends = Resends(archiver, clock, seconds=limits.resend_seconds)
     messages = Messages(
         archiver,
+        resends,
         delivery,
         cursors,
         clock,
         limit=limits.offline_messages,
         limit_bytes=limits.offline_bytes,
         stanza_bytes=limits.stanza_bytes,
-        resend_seconds=limits.resend_seconds,
     )
     resumption = Resumption(
         directory,
@@ -241,6 +243,7 @@ async def build(
         messages=messages,
         inbound=inbound,
         archiver=archiver,
+        resends=resends,
         stanza_ids=stanza_ids,
         chat_lists=chat_lists,
         retention=Retention(stores, clock, tasks, days=config.archive.days, waiting_days=limits.offline_days),

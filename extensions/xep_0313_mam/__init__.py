@@ -9,9 +9,9 @@ import msgspec
 from xmppd.extension import Extension, Setup
 from xmppd.extensions.xep_0313_mam import preferences
 from xmppd.extensions.xep_0313_mam.history import History, refuse
-from xmppd.extensions.xep_0313_mam.pages import Pages
-from xmppd.extensions.xep_0313_mam.payloads import AskForm, AskMetadata, Query
 from xmppd.extensions.xep_0313_mam.preferences import AskPreferences, Keeping, SetPreferences
+from xmppd.im.archive_queries import AskForm, AskMetadata, Query
+from xmppd.im.pages import Pages
 from xmppd.im.results import MAM
 from xmppd.routing import rsm
 from xmppd.routing.disco import Entity

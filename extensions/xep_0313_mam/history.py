@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
-from xmppd.clock import stamp
 from xmppd.errors import StanzaError
-from xmppd.extensions.xep_0313_mam.pages import Page, Pages
-from xmppd.extensions.xep_0313_mam.payloads import AskForm, AskMetadata, Query
+from xmppd.im.archive_queries import AskForm, AskMetadata, Query
 from xmppd.im.mailbox import Mailbox
+from xmppd.im.pages import Page, Pages, exchanged_with, metadata
 from xmppd.im.results import MAM, Paced, result
 from xmppd.im.stanza_ids import StanzaIds
 from xmppd.routing.iq import Request
 from xmppd.routing.outbox import Outbox
-from xmppd.routing.rsm import set_element
 from xmppd.sessions.account import Account
 from xmppd.storage.archive import ArchiveStore, Kind, Row
 from xmppd.xml.element import Element
@@ -28,33 +27,21 @@ class History:
         self._ids = ids
 
     async def on_form(self, request: Request[AskForm], outbox: Outbox) -> Element:
-        return AskForm.answer()
+        return AskForm.answer(groupchat=True)
 
     async def on_metadata(self, request: Request[AskMetadata], outbox: Outbox) -> Element:
         account = request.own
-        # XEP-0313#archive-metadata: nothing inside, if the archive is empty
-        ends = await self._pages.ends(account)
-        return Element(
-            "metadata",
-            MAM,
-            children=[
-                Element(name, MAM, {"id": self._name(account, row), "timestamp": stamp(row.id / 1e6)})
-                for name, row in zip(("start", "end"), ends, strict=False)
-            ],
-        )
+        return metadata(await self._pages.ends(account.id), partial(self._name, account))
 
     async def on_query(self, request: Request[Query], outbox: Outbox) -> Element:
         session, account, query = request.session, request.own, request.payload
         assert session is not None
-        paced = Paced(session)
-        page = await self._pages.find(account, query)
+        paced = Paced(session, account.jid)
+        peer = query.filter.peer
+        page = await self._pages.find(account.id, query, None if peer is None else exchanged_with(peer))
         await self._send(page.rows[::-1] if query.flipped else page.rows, account, query.id, paced)
         await self._settle(account, page)
-        attrs = {"complete": "true"} if page.complete else {}
-        ends = (
-            [self._name(account, row) for row in (page.rows[0], page.rows[-1])] if page.rows else (None, None)
-        )
-        return Element("fin", MAM, attrs, [set_element(*ends, count=page.count)])
+        return page.fin(partial(self._name, account))
 
     async def _send(self, rows: Iterable[Row], account: Account, query_id: str | None, paced: Paced) -> None:
         """Send ``rows`` in this order."""

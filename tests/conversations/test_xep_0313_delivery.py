@@ -278,7 +278,7 @@ async def test_a_page_has_a_bound_in_bytes(server: Harness) -> None:
 async def test_a_message_that_is_larger_than_a_page_is_one(
     server: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xmppd.extensions.xep_0313_mam.pages._MOST_BYTES", 10)
+    monkeypatch.setattr("xmppd.im.pages._MOST_BYTES", 10)
     stanza = f"<message from='{ROMEO}' to='{JULIET}'><body>x</body></message>"
     names = await archive(server, JULIET, stanza, stanza)
     juliet = await server.client(f"{JULIET}/balcony")

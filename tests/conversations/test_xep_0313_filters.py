@@ -42,7 +42,7 @@ async def test_with_the_own_address_selects_notes_to_oneself(server: Harness, ju
 async def test_addresses_that_share_a_key_are_told_apart(
     server: Harness, juliet: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("tests.support.history", "xmppd.extensions.xep_0313_mam.pages"):
+    for module in ("tests.support.history", "xmppd.im.pages"):
         monkeypatch.setattr(f"{module}.peer_key", lambda peer: 4)
     await archive(server, JULIET, *said("0"), chat(JULIET, NURSE, "1"), chat(JULIET, ROMEO, "2"))
     assert (await ask(juliet, with_=ROMEO)).bodies == ["0", "2"]

@@ -10,15 +10,15 @@ import re
 from typing import Final, NamedTuple
 
 _TAG: Final = re.compile(
-    rb"<message to='([^'<]*)' from='([^'<]*)'(?: id='([^'<]*)')?(?: type='([a-z]+)')?(?: xml:lang='[^'<]*')?/?>"
+    rb"<message(?: to='([^'<]*)')? from='([^'<]*)'(?: id='([^'<]*)')?(?: type='([a-z]+)')?(?: xml:lang='[^'<]*')?/?>"
 ).match
 _REFERENCE: Final = re.compile("&(?:#([0-9]{1,7})|([a-z]+));")
 _NAMED: Final = {"amp": "&", "lt": "<", "gt": ">", "apos": "'", "quot": '"'}
 
 
 class Envelope(NamedTuple):
-    """``sender`` and ``to`` are addresses in the form that ``str(jid)`` has; ``id`` is the sender's, None if it gave
-    none; ``type`` is one of ``MESSAGE_TYPES``.
+    """``sender`` and ``to`` are addresses in the form that ``str(jid)`` has; ``to`` is "" where there is none, as in
+    the archive of a room. ``id`` is the sender's, None if it gave none; ``type`` is one of ``MESSAGE_TYPES``.
     """
 
     sender: str
@@ -35,7 +35,7 @@ class Envelope(NamedTuple):
         to, sender, id, type = tag.groups()
         return cls(
             _text(sender),
-            _text(to),
+            "" if to is None else _text(to),
             None if id is None else _text(id),
             "normal" if type is None else type.decode(),
         )

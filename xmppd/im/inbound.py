@@ -13,7 +13,7 @@ from xmppd import stanza as stanzas
 from xmppd.errors import StanzaError
 from xmppd.im.delivery import Delivery
 from xmppd.im.forgeries import without_forgeries
-from xmppd.im.messages import AlreadyTaken
+from xmppd.im.resends import AlreadyTaken
 from xmppd.jid import Jid, JidError
 from xmppd.logs import fields
 from xmppd.routing.pipeline import Pipeline

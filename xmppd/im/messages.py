@@ -22,7 +22,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from xmppd import ns
 from xmppd.clock import Clock
 from xmppd.errors import StanzaError
 from xmppd.im.archivable import Storing, counts_as_unread, storing
@@ -31,14 +30,14 @@ from xmppd.im.cursors import Cursors
 from xmppd.im.delivery import Delivery, Received
 from xmppd.im.mailbox import Mailbox
 from xmppd.im.markers import displayed
+from xmppd.im.resends import AlreadyTaken, Resends
 from xmppd.jid import Jid
 from xmppd.routing.router import Waiting
 from xmppd.routing.ticket import Ticket
 from xmppd.sessions.account import Account, Resource
 from xmppd.sessions.session import Session
 from xmppd.stanza import Message, Stanza
-from xmppd.storage.archive import Kind, Mark, NewMessage, NewRow, Placed, origin_key, peer_key
-from xmppd.xml.element import Element
+from xmppd.storage.archive import Kind, Mark, NewMessage, NewRow, Placed, peer_key
 
 # Plain values: they are looked at for each message.
 _HISTORY: Final = Storing.HISTORY
@@ -49,16 +48,11 @@ _SENT: Final = int(Mark.SENT)
 _UNREAD: Final = int(Mark.UNREAD)
 _MARKER: Final = int(Kind.MARKER)
 _PENDING: Final = int(Kind.PENDING)
-_RESENDING: Final = 30.0  # seconds after the first message of a session
 _MANY: Final = 2**62
 _COUNT_AGAIN: Final = 60.0  # seconds after which those that wait are counted again, if they seem too many
 
 Keeps = Callable[[Account, Jid], bool]
 Asks = Callable[[Message], bool]
-
-
-class AlreadyTaken(Exception):
-    """The message is a resend of one that was taken (I2): its sender is told nothing else than the first time."""
 
 
 class Messages:
@@ -67,6 +61,7 @@ class Messages:
     def __init__(
         self,
         archiver: Archiver,
+        resends: Resends,
         delivery: Delivery,
         cursors: Cursors,
         clock: Clock,
@@ -74,13 +69,12 @@ class Messages:
         limit: int,
         limit_bytes: int = 0,
         stanza_bytes: int = 0,
-        resend_seconds: float,
     ) -> None:
         """At most ``limit`` messages wait for an account, of ``limit_bytes`` together (0: any number); none is larger
-        than ``stanza_bytes`` (0: some may be). A message that a client sends again within ``resend_seconds`` is
-        recognised.
+        than ``stanza_bytes`` (0: some may be).
         """
         self._archiver = archiver
+        self._resends = resends
         self._delivery = delivery
         self._cursors = cursors
         self._clock = clock
@@ -90,7 +84,6 @@ class Messages:
         self._any = min(
             limit or _MANY, max(1, limit_bytes // (stanza_bytes or _MANY)) if limit_bytes else _MANY
         )
-        self._resend_seconds = resend_seconds
         self._keeps: Keeps | None = None
         self._asks: Asks | None = None
 
@@ -225,28 +218,12 @@ class Messages:
             sender = None
             rows = (NewRow(account.id, peer, kind),)
         origin = check = 0
-        if session is not None and (origin_id := _origin_id(message)) is not None:
-            body = message.child("body")
-            text = "" if body is None else body.text()
-            origin = origin_key(session.account.jid, to, message.type, origin_id, text)
-            check = self._earliest_try(session, origin)
+        if session is not None:
+            origin, check = self._resends.of(message, session)
         return self._archiver.add(
             NewMessage(message.wire(), rows, origin, check),
             partial(self._stored, message, account, sender, session if check else None),
         )
-
-    def _earliest_try(self, session: Session, origin: int) -> int:
-        """The id from which on there may be an earlier try of a message of ``session``; 0: this must be the first.
-
-        A client that lost its connection sends again, in order, what it has no acknowledgement for, and then goes on:
-        once it has sent something new, all is new. But a receipt may come in front of these, so that is believed only
-        some seconds after its first message. What trouble with the storage met comes again on the same session.
-        """
-        if session.resends_until is None:
-            session.resends_until = self._clock.monotonic() + _RESENDING
-        if session.resends_until:
-            return max(1, int((self._clock.now() - self._resend_seconds) * 1e6))
-        return self._archiver.doubtful_since(origin)
 
     def _stored(
         self,
@@ -265,19 +242,11 @@ class Messages:
         if placed.duplicate:
             self._delivery.look_again(account)  # nobody may have heard of the first try
             return AlreadyTaken()
-        if checked is not None and checked.resends_until and self._clock.monotonic() >= checked.resends_until:
-            checked.resends_until = 0.0
+        if checked is not None:
+            self._resends.was_new(checked)
         places = placed.places
         if sender is not None:
             message.place = places[0]
             self._delivery.sent(sender, places[0])
         self._delivery.arrive(message, account, places[-1])
         return None
-
-
-def _origin_id(message: Message) -> str | None:
-    """What the sender's client calls the message for good (XEP-0359#origin-id)."""
-    for child in message.children:
-        if type(child) is Element and child.ns == ns.STANZA_ID and child.name == "origin-id":
-            return child.attrs.get("id") or None
-    return None

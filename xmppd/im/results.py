@@ -10,7 +10,7 @@ from typing import Final
 from xmppd import ns
 from xmppd.clock import stamp
 from xmppd.errors import StanzaError
-from xmppd.jid import escape_attribute
+from xmppd.jid import Jid, escape_attribute
 from xmppd.sessions.session import Session
 from xmppd.stanza import Message
 from xmppd.storage.archive import Row
@@ -40,11 +40,12 @@ class Paced:
     meanwhile, so that they do not fill the memory together.
     """
 
-    def __init__(self, session: Session) -> None:
-        """``StanzaError`` where nobody reads."""
+    def __init__(self, session: Session, sender: Jid) -> None:
+        """The messages come from ``sender``. ``StanzaError`` where nobody reads."""
         if not session.listens:
             raise _unfinished()
         self._session = session
+        self._sender = sender
         self._size = 0
 
     async def send(self, content: bytes, *parsed: Element) -> None:
@@ -55,7 +56,7 @@ class Paced:
         session.deliver(
             Message(
                 type="normal",
-                sender=session.account.jid,
+                sender=self._sender,
                 to=session.jid,
                 children=list(parsed),
                 source=content,

@@ -35,8 +35,8 @@ class AskForm:
         return cls()
 
     @staticmethod
-    def answer() -> Element:
-        """All fields that there are."""
+    def answer(*, groupchat: bool) -> Element:
+        """All fields that there are; ``groupchat``: it may be asked whether messages of rooms are meant as well."""
         form = Element("x", ns.DATA_FORMS, {"type": "form"})
         # XEP-0313#query-form: ids cannot be listed, so the list is open to what clients know
         open_list = Element("validate", VALIDATION, {"datatype": "xs:string"}, [Element("open", VALIDATION)])
@@ -48,8 +48,9 @@ class AskForm:
             form_field("before-id", "text-single"),
             form_field("after-id", "text-single"),
             form_field("ids", "list-multi", open_list),
-            form_field("include-groupchat", "boolean"),
         ]
+        if groupchat:
+            form.children.append(form_field("include-groupchat", "boolean"))
         return Element("query", MAM, children=[form])
 
 

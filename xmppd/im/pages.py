@@ -6,21 +6,36 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from xmppd.clock import stamp
 from xmppd.errors import StanzaError
-from xmppd.extensions.xep_0313_mam.payloads import Filter, Query
+from xmppd.im.archive_queries import Query
 from xmppd.im.envelope import Envelope
+from xmppd.im.results import MAM
 from xmppd.im.stanza_ids import StanzaIds
 from xmppd.jid import Jid
-from xmppd.sessions.account import Account
+from xmppd.routing.rsm import set_element
 from xmppd.storage import archive as storage
 from xmppd.storage.archive import ArchiveStore, Mark, Row, peer_key
+from xmppd.xml.element import Element
 
 _STEP: Final = 64  # rows read at a time
 _MOST_BYTES: Final = 1_048_576  # of one page: what is more comes with the next one
 _MOST_SEEN: Final = 10_000  # rows looked through before a page that has something is told as it is
 _LAST: Final = 2**63 - 1  # no id is larger
 
-_Matches = Callable[[Row], bool]
+Matches = Callable[[Row], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows a filter by address (XEP-0313#filter-jid) means: of those with the ``peer_key`` ``peer`` (None: of
+    all), those that ``matches`` lets through. ``countable``: these are all but those whose address shares that key, so
+    they are counted without reading them.
+    """
+
+    peer: int | None
+    matches: Matches
+    countable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +50,25 @@ class Page:
     complete: bool
     count: int | None = None
     covers: tuple[int, int] | None = None
+
+    def fin(self, name: Callable[[Row], str]) -> Element:
+        """What stands behind the page (XEP-0313#query); rows are called what ``name`` says."""
+        attrs = {"complete": "true"} if self.complete else {}
+        rows = self.rows
+        first, last = (name(rows[0]), name(rows[-1])) if rows else (None, None)
+        return Element("fin", MAM, attrs, [set_element(first, last, count=self.count)])
+
+
+def metadata(ends: Sequence[Row], name: Callable[[Row], str]) -> Element:
+    """Where an archive begins and ends (XEP-0313#archive-metadata); nothing inside, if it is empty."""
+    return Element(
+        "metadata",
+        MAM,
+        children=[
+            Element(which, MAM, {"id": name(row), "timestamp": stamp(row.id / 1e6)})
+            for which, row in zip(("start", "end"), ends, strict=False)
+        ],
+    )
 
 
 @dataclass(slots=True)
@@ -63,11 +97,11 @@ class Pages:
         self._usual = usual
         self._most = most
 
-    async def find(self, account: Account, query: Query) -> Page:
-        """The page of the archive of ``account`` that ``query`` asks for; ``item-not-found`` if it names a row that is
-        not there.
+    async def find(self, owner: int, query: Query, selected: Selection | None) -> Page:
+        """The page of the archive of ``owner`` that ``query`` asks for, of the rows that are ``selected`` (None: all);
+        ``item-not-found`` if it names a row that is not there.
         """
-        owner, filter, paging = account.id, query.filter, query.paging
+        filter, paging = query.filter, query.paging
         bounds = _Bounds()
         if filter.start is not None:
             bounds.above(filter.start - 1)
@@ -79,7 +113,7 @@ class Pages:
         if filter.before is not None:
             places.add(bounds.below(self._row(owner, filter.before)))
         ids = None if filter.ids is None else self._rows(owner, filter.ids)
-        peer = None if filter.peer is None else peer_key(filter.peer)
+        peer = None if selected is None else selected.peer
         whole = storage.Query(after=bounds.after, before=bounds.before, peer=peer, ids=ids)
 
         backwards = paging.before is not None
@@ -98,9 +132,9 @@ class Pages:
         if ids is not None:
             await self._check(owner, ids)
         if not limit:
-            return await self._count(owner, whole, filter)
+            return await self._count(owner, whole, selected)
 
-        matches = None if filter.peer is None else _with(filter.peer)
+        matches = None if selected is None else selected.matches
         wanted = replace(whole, after=bounds.after, before=bounds.before)
         rows, complete = await self._collect(owner, wanted, matches, limit, backwards, anchor)
         covers = None
@@ -108,12 +142,12 @@ class Pages:
             covers = (rows[0].id - 1 if backwards and not complete else bounds.after, rows[-1].id)
         return Page(rows, complete, covers=covers)
 
-    async def ends(self, account: Account) -> Sequence[Row]:
-        """The first and the last row of the archive of ``account``; nothing if it is empty."""
-        first = await self._archive.read(account.id, storage.Query(), limit=1)
+    async def ends(self, owner: int) -> Sequence[Row]:
+        """The first and the last row of the archive of ``owner``; nothing if it is empty."""
+        first = await self._archive.read(owner, storage.Query(), limit=1)
         if not first:
             return ()
-        last = await self._archive.read(account.id, storage.Query(), limit=1, backwards=True)
+        last = await self._archive.read(owner, storage.Query(), limit=1, backwards=True)
         return (first[0], (last or first)[0])
 
     # What is named
@@ -147,9 +181,9 @@ class Pages:
 
     # What is read
 
-    async def _count(self, owner: int, wanted: storage.Query, filter: Filter) -> Page:
+    async def _count(self, owner: int, wanted: storage.Query, selected: Selection | None) -> Page:
         """XEP-0059#count; not told where each message would have to be read for it."""
-        if filter.peer is not None and filter.peer.resource is not None:
+        if selected is not None and not selected.countable:
             return Page((), complete=False)
         count = await self._archive.count(owner, wanted)
         return Page((), complete=count == 0, count=count)
@@ -158,7 +192,7 @@ class Pages:
         self,
         owner: int,
         wanted: storage.Query,
-        matches: _Matches | None,
+        matches: Matches | None,
         limit: int,
         backwards: bool,
         anchor: int | None,
@@ -212,8 +246,8 @@ def _behind(query: storage.Query, id: int, backwards: bool) -> storage.Query:
     return replace(query, before=id) if backwards else replace(query, after=id)
 
 
-def _with(peer: Jid) -> _Matches:
-    """Whether a row was exchanged with ``peer``: itself, or where it is bare, any of its resources
+def exchanged_with(peer: Jid) -> Selection:
+    """The rows of a user that were exchanged with ``peer``: itself, or where it is bare, any of its resources
     (XEP-0313#filter-jid). A ``peer_key`` may be that of another address too.
     """
     address = str(peer)
@@ -225,13 +259,13 @@ def _with(peer: Jid) -> _Matches:
             other = envelope.to if row.peer & Mark.SENT else envelope.sender
             return other == address or other.startswith(start)
 
-        return is_bare
+        return Selection(peer_key(peer), is_bare, countable=True)
 
     def is_full(row: Row) -> bool:
         envelope = Envelope.of(row.stanza)
         return address in (envelope.sender, envelope.to)
 
-    return is_full
+    return Selection(peer_key(peer), is_full, countable=False)
 
 
 def _not_found() -> StanzaError:
