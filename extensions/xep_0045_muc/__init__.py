@@ -8,7 +8,8 @@ service.py     which room a stanza is for
 requests.py    what handles an IQ or a request to a room; a table, filled in ``setup`` below
 creating.py    rooms begin
 entering.py    who comes, goes, changes nick
-places.py      nicks and the number of people
+nicks.py       how nicks are written and compared
+places.py      who may have which, and the number of people
 presence.py    how occupants look to each other
 talking.py     messages, subject, private messages
 history.py     what was said before one came
@@ -55,11 +56,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def setup(s: Setup, options: Options) -> None:
     core = s.core
     store, archive = core.stores.rooms, core.stores.archive
-    post = Post(core.router, core.tasks)
+    post = Post(core.router, core.pipeline, core.tasks)
     announcer = Announcer(post)
-    rooms = Rooms(store, core.clock, capacity=options.cached_rooms)
+    rooms = Rooms(store, core.clock, core.tasks, capacity=options.cached_rooms)
     history = RoomHistory(archive, core.stanza_ids, post, core.clock.now)
-    entering = Entering(rooms, announcer, Places(options.people), history)
+    entering = Entering(rooms, announcer, Places(options.people), history, post)
     talking = Talking(store, core.archiver, core.stanza_ids, post, core.clock)
     requests = RoomRequests(post)
     service = Service(rooms, Creating(rooms), entering, talking, requests, post, core.tasks)

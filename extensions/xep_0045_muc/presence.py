@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from xmppd.extensions.xep_0045_muc.names import MUC, OCCUPANT_ID, USER, Role, Status
 from xmppd.extensions.xep_0045_muc.post import Post
@@ -31,7 +32,8 @@ class Change:
     destroyed: Element | None = None
 
 
-NOTHING = Change()
+NOTHING: Final = Change()
+_STRANGER: Final = frozenset({Status.SELF, Status.KICKED, Status.ERROR})
 
 
 def item(room: Room, occupant: Occupant, change: Change, jid: Jid | None) -> Element:
@@ -69,6 +71,18 @@ def shown(presence: Presence) -> list[Element | str]:
     ]
 
 
+def kick(stranger: Presence) -> Presence:
+    """The answer to presence of a client that believes to be in a room in which it is not: it lost its place, or knows
+    the old protocol only (XEP-0045#enter-gc).
+    """
+    attrs = {"affiliation": "none", "role": "none"}
+    reason = text_element("reason", USER, "You are not in the room.")
+    about = x([Element("item", USER, attrs, [reason])], _STRANGER)
+    return Presence(
+        type="unavailable", sender=stranger.to or stranger.sender, to=stranger.sender, children=[about]
+    )
+
+
 class Announcer:
     """Tells clients in a room how occupants look. Each variant is written once: with and without the real address, and
     for the occupant itself.
@@ -85,11 +99,20 @@ class Announcer:
         change: Change = NOTHING,
         *,
         unavailable: bool = False,
+        id: str | None = None,
     ) -> None:
-        """Tell ``client``, which is in the room, alone about ``occupant``."""
+        """Tell ``client``, which is in the room, alone about ``occupant``, by a presence with ``id``."""
         seer = room.attending[client.jid]
         stanza = self._presence(
-            room, occupant, change, room.sees_jids(seer), own=seer is occupant, unavailable=unavailable
+            room, occupant, change, room.sees_jids(seer), own=seer is occupant, unavailable=unavailable, id=id
+        )
+        self._post.to_client(client, stanza)
+
+    def part(self, room: Room, client: Attendance, change: Change) -> None:
+        """Tell ``client`` alone that it leaves the room, in which other clients stay under the same nick."""
+        occupant = room.attending[client.jid]
+        stanza = self._presence(
+            room, occupant, change, room.sees_jids(occupant), own=True, unavailable=True, only=client
         )
         self._post.to_client(client, stanza)
 
@@ -138,11 +161,17 @@ class Announcer:
         *,
         own: bool = False,
         unavailable: bool = False,
+        only: Attendance | None = None,
+        id: str | None = None,
     ) -> Presence:
-        presence = occupant.presence
+        """``only``: of the occupant's clients the one that it is about; None: all."""
+        presence = occupant.presence if only is None else only.presence
         codes = {*change.codes, *change.own, Status.SELF} if own else set(change.codes)
-        jids = [client.jid for client in occupant.clients.values()] if with_jid else [None]
-        # XEP-0045#enter-multi: an item for each client of one who entered with several
+        jids: list[Jid | None] = [None]
+        if with_jid:
+            # An item for each client of one who entered with several: its address is a full one
+            # (XEP-0045#bizrules-presence).
+            jids = [only.jid] if only is not None else list(occupant.clients)
         about = x([item(room, occupant, change, jid) for jid in jids], codes)
         if change.destroyed is not None:
             about.children.append(change.destroyed)
@@ -152,6 +181,7 @@ class Announcer:
             type="unavailable" if unavailable else "",
             sender=occupant.jid,
             to=None,
+            id=id,
             lang=presence.lang,
             children=[*children, room.id_element(occupant), about],
         )

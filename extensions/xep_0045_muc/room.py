@@ -8,6 +8,7 @@ from base64 import b32encode
 from collections.abc import Iterator
 
 from xmppd.extensions.xep_0045_muc.names import OCCUPANT_ID, Role
+from xmppd.extensions.xep_0045_muc.nicks import likeness
 from xmppd.extensions.xep_0045_muc.settings import RoomConfig, decoded
 from xmppd.extensions.xep_0045_muc.turns import Turns
 from xmppd.jid import Jid
@@ -34,31 +35,42 @@ class Attendance:
 
 
 class Occupant:
-    """A nick in the room and whose it is: all clients of ``user`` (bare) that entered with it (XEP-0045#enter-multi
-    is the same nick for several clients of one person).
+    """A nick in the room and whose it is: all clients of ``user`` (bare) that entered with it (XEP-0045#enter-conflict
+    lets several clients of one person share a nick).
     """
 
-    __slots__ = ("clients", "id", "jid", "nick", "role", "user")
+    __slots__ = ("clients", "id", "jid", "likeness", "nick", "role", "user")
 
     def __init__(self, jid: Jid, user: Jid, role: Role, id: str) -> None:
         """``jid`` is the occupant's address ``room@service/nick``, ``id`` what XEP-0421 calls it."""
-        self.jid = jid
-        self.nick = jid.resource or ""
         self.user = user
         self.role = role
         self.id = id
         self.clients: dict[Jid, Attendance] = {}
+        self.rename(jid)
+
+    def rename(self, jid: Jid) -> None:
+        """Its address is ``jid`` now."""
+        self.jid = jid
+        self.nick = jid.resource or ""
+        self.likeness = likeness(self.nick)
 
     @property
     def presence(self) -> Presence:
         """What one of its clients sent last."""
         return next(reversed(self.clients.values())).presence
 
+    def show(self, client: Attendance, presence: Presence) -> None:
+        """``client``, which is one of its own, has sent ``presence``."""
+        client.presence = presence
+        del self.clients[client.jid]
+        self.clients[client.jid] = client
+
 
 class Room:
     """``occupants`` by nick; ``attending`` by the full JID of each client."""
 
-    def __init__(self, record: RoomRecord) -> None:
+    def __init__(self, record: RoomRecord, turns: Turns) -> None:
         self.id = record.id
         self.jid = record.jid
         self.config: RoomConfig = decoded(record.config)
@@ -68,7 +80,7 @@ class Room:
         self.created = record.created
         self.occupants: dict[str, Occupant] = {}
         self.attending: dict[Jid, Occupant] = {}
-        self.turns = Turns()
+        self.turns = turns
         self.gone = False  # it was destroyed: who still holds it does nothing with it any more
         self._secret = record.secret
 
@@ -77,7 +89,9 @@ class Room:
         return self.affiliations.get(user, NOBODY)
 
     def affiliation(self, user: Jid) -> Affiliation:
-        return self.entry(user).affiliation
+        """Of ``user`` (bare), or of all on the same domain, where that is banned (XEP-0045#modifyban)."""
+        entry = self.affiliations.get(user) or self.affiliations.get(Jid.parse(user.domain))
+        return Affiliation.NONE if entry is None else entry.affiliation
 
     def members(self) -> Iterator[tuple[Jid, Affiliated]]:
         """Owners, admins and members."""
@@ -87,13 +101,25 @@ class Room:
         """The occupants that are ``user`` (bare)."""
         return [each for each in self.occupants.values() if each.user == user]
 
+    def like(self, nick: str) -> Occupant | None:
+        """The occupant whose nick is ``nick``, or one that people cannot tell from it."""
+        found = self.occupants.get(nick)
+        if found is None:
+            wanted = likeness(nick)
+            found = next((each for each in self.occupants.values() if each.likeness == wanted), None)
+        return found
+
+    def address(self, nick: str) -> Jid:
+        """The occupant's address with ``nick``, which is prepared."""
+        return Jid(self.jid.local, self.jid.domain, nick)
+
     def occupant_id(self, user: Jid) -> str:
         """XEP-0421#id-generation: the same for one person in one room, whatever the nick; tells nothing else."""
         digest = hmac.digest(self._secret, str(user).encode(), hashlib.sha256)
         return b32encode(digest[:20]).decode().lower()
 
     def role_of(self, affiliation: Affiliation) -> Role:
-        """With which role somebody enters (XEP-0045#affil)."""
+        """With which role somebody enters (XEP-0045#roles-default)."""
         if affiliation >= Affiliation.ADMIN:
             return Role.MODERATOR
         if affiliation is Affiliation.MEMBER or not self.config.moderated:
@@ -107,7 +133,7 @@ class Room:
                 yield occupant, attendance
 
     def sees_jids(self, occupant: Occupant) -> bool:
-        """Whether ``occupant`` sees who is behind the nicks (XEP-0045#roomconfig-whois)."""
+        """Whether ``occupant`` sees who is behind the nicks (XEP-0045#enter-nonanon, #enter-semianon)."""
         return occupant.role is Role.MODERATOR or self.config.whois == "anyone"
 
     def id_element(self, occupant: Occupant) -> Element:

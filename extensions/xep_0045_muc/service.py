@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
+from typing import Final
 
 from xmppd.errors import StanzaError
 from xmppd.extensions.xep_0045_muc.creating import Creating
-from xmppd.extensions.xep_0045_muc.entering import Entering
+from xmppd.extensions.xep_0045_muc.entering import Entering, check_request
 from xmppd.extensions.xep_0045_muc.names import MUC
 from xmppd.extensions.xep_0045_muc.post import Post
 from xmppd.extensions.xep_0045_muc.requests import RoomRequest, RoomRequests
@@ -21,7 +22,8 @@ from xmppd.sessions.session import Session
 from xmppd.stanza import Iq, Message, Presence, Stanza
 from xmppd.tasks import Tasks
 
-Serve = Callable[[Iq, Session | None], Waiting]
+# Of presence, messages and IQs: what only somebody in a room can have a reason to send.
+_TO_SOMEBODY: Final = frozenset({"error", "result", "unavailable"})
 
 
 class Service:
@@ -56,16 +58,28 @@ class Service:
         return self._in_turn(room, stanza, session)
 
     async def _find(self, stanza: Stanza, jid: Jid, session: Session | None) -> None:
+        if stanza.type in _TO_SOMEBODY:
+            return  # nobody is in a room that is not in memory
         room = await self._rooms.get(jid)
         if room is None:
-            if not (isinstance(stanza, Presence) and not stanza.type and stanza.child("x", MUC) is not None):
-                if stanza.type in ("error", "result", "unavailable"):
-                    return
-                raise StanzaError("item-not-found", "there is no such room")
-            room = await self._creating.create(jid, stanza.sender.bare)
+            room = await self._none(stanza, jid, session)
+            if room is None:
+                return
         waiting = self._in_turn(room, stanza, session)
         if waiting is not None:
             await waiting
+
+    async def _none(self, stanza: Stanza, jid: Jid, session: Session | None) -> Room | None:
+        """There is no room ``jid``: the one that ``stanza`` makes, if it does."""
+        if not isinstance(stanza, Presence):
+            raise StanzaError("item-not-found", "there is no such room")
+        if stanza.type or (session is not None and session.over):
+            return None
+        if stanza.child("x", MUC) is None:
+            self._entering.turn_away(stanza, session)
+            return None
+        check_request(stanza)
+        return await self._creating.create(jid, stanza.sender.bare)
 
     def _in_turn(self, room: Room, stanza: Stanza, session: Session | None) -> Waiting:
         return room.turns.take(partial(self._handle, room, stanza, session))

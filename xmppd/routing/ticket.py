@@ -22,6 +22,11 @@ class Ticket:
         self._settled = False
         self._error: Exception | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it was settled, be it with an error."""
+        return self._settled
+
     def then(self, done: Done) -> None:
         """Call ``done`` with the error, or None, behind all that were told so before; at once where it is settled."""
         if self._settled:

@@ -89,5 +89,9 @@ class Cache(Generic[K, V]):
             loading.cancel()
         return self._values.pop(key, None)
 
+    def values(self) -> tuple[V, ...]:
+        """All that is here."""
+        return tuple(self._values.values())
+
     def __len__(self) -> int:
         return len(self._values)
