@@ -8,6 +8,13 @@ service.py     which room a stanza is for
 requests.py    what handles an IQ or a request to a room; a table, filled in ``setup`` below
 creating.py    rooms begin
 entering.py    who comes, goes, changes nick
+admin.py       roles and lists, by moderators, admins and owners
+rights.py      who may do what to whom
+roles.py       occupants get other roles
+lists.py       who is owner, admin, member, outcast: changed for whoever may
+registration.py  people register, and reserve a nick
+invitations.py people are invited, and decline
+voice.py       visitors ask for a voice
 nicks.py       how nicks are written and compared
 places.py      who may have which, and the number of people
 presence.py    how occupants look to each other
@@ -23,17 +30,26 @@ from typing import Annotated, Final
 
 import msgspec
 
+from xmppd import ns
 from xmppd.extension import Extension, Setup, Xep
+from xmppd.extensions.xep_0045_muc.admin import Administration, Asked, Modified
 from xmppd.extensions.xep_0045_muc.creating import Creating
 from xmppd.extensions.xep_0045_muc.entering import Entering
 from xmppd.extensions.xep_0045_muc.history import RoomHistory
+from xmppd.extensions.xep_0045_muc.invitations import Invitations
+from xmppd.extensions.xep_0045_muc.lists import Lists
+from xmppd.extensions.xep_0045_muc.names import USER
 from xmppd.extensions.xep_0045_muc.places import Places
 from xmppd.extensions.xep_0045_muc.post import Post
 from xmppd.extensions.xep_0045_muc.presence import Announcer
+from xmppd.extensions.xep_0045_muc.registration import Asking, Registering, Registration
 from xmppd.extensions.xep_0045_muc.requests import RoomRequests
+from xmppd.extensions.xep_0045_muc.roles import Roles
 from xmppd.extensions.xep_0045_muc.rooms import Rooms
 from xmppd.extensions.xep_0045_muc.service import Service
 from xmppd.extensions.xep_0045_muc.talking import Talking
+from xmppd.extensions.xep_0045_muc.voice import Voice
+from xmppd.jid import Jid
 from xmppd.sessions.facts import SessionGone
 
 
@@ -60,9 +76,24 @@ def setup(s: Setup, options: Options) -> None:
     announcer = Announcer(post)
     rooms = Rooms(store, core.clock, core.tasks, capacity=options.cached_rooms)
     history = RoomHistory(archive, core.stanza_ids, post, core.clock.now)
+    places = Places(options.people)
     entering = Entering(rooms, announcer, Places(options.people), history, post)
     talking = Talking(store, core.archiver, core.stanza_ids, post, core.clock)
     requests = RoomRequests(post)
+    roles = Roles(announcer)
+    lists = Lists(store, places, entering, roles, post)
+    administration = Administration(lists, roles, entering)
+    requests.room("get", Asked, administration.on_get)
+    requests.room("set", Modified, administration.on_set)
+    registration = Registration(lists)
+    requests.room("get", Asking, registration.on_get)
+    requests.room("set", Registering, registration.on_set)
+
+    async def exists(user: Jid) -> bool:
+        return not core.router.is_local(user) or await core.accounts.get(user) is not None
+
+    requests.message("x", USER, Invitations(lists, post, exists).on_message)
+    requests.message("x", ns.DATA_FORMS, Voice(roles, post).on_form)
     service = Service(rooms, Creating(rooms), entering, talking, requests, post, core.tasks)
     for domain in core.config.domains:
         core.router.add_host(f"{options.host}.{domain}", service)

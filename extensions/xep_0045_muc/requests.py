@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal
 
+from xmppd import ns
 from xmppd.errors import StanzaError, TakenTwice
 from xmppd.extensions.xep_0045_muc.post import Post
 from xmppd.extensions.xep_0045_muc.room import Occupant, Room
@@ -26,6 +27,13 @@ class RoomRequest(Generic[P_co]):
     iq: Iq
     payload: P_co
     session: Session | None
+    later: list[Callable[[], None]] = field(default_factory=list)
+
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """Call ``call`` behind the answer, in the same turn: what others are told when who asked knows that it was done
+        (XEP-0045#kick).
+        """
+        self.later.append(call)
 
     @property
     def user(self) -> Jid:
@@ -109,7 +117,7 @@ class RoomRequests:
             raise StanzaError("service-unavailable")
         assert iq.payload is not None
         payload = found[0].parse(iq.payload)
-        return self._answer(iq, found[1](RoomRequest(room, iq, payload, session)), session)
+        return self._carry_out(RoomRequest(room, iq, payload, session), found[1])
 
     def on_message(self, room: Room, message: Message, session: Session | None) -> Waiting:
         for child in message.elements():
@@ -122,6 +130,9 @@ class RoomRequests:
         """To an occupant's client, and its answer back (XEP-0045#bizrules-iq)."""
         sender = room.attending.get(iq.sender)
         if sender is None:
+            if iq.payload is not None and iq.payload.ns in (ns.DISCO_INFO, ns.DISCO_ITEMS):
+                # XEP-0045#disco-occupant
+                raise StanzaError("bad-request", "enter the room before you ask who is in it")
             raise StanzaError("not-acceptable", "you are not in this room")
         assert iq.to is not None
         to = room.occupants.get(iq.to.resource or "")
@@ -130,6 +141,11 @@ class RoomRequests:
         client = next(reversed(to.clients.values()))
         relayed = iq.sent_by(sender.jid)
         self._post.send(relayed.with_to(client.jid))
+
+    async def _carry_out(self, request: RoomRequest[Any], handler: RoomHandler[Any]) -> None:
+        await self._answer(request.iq, handler(request), request.session)
+        for call in request.later:
+            call()
 
     async def _answer(self, iq: Iq, answer: Awaitable[Element | None], session: Session | None) -> None:
         reply = iq.result(await answer)
