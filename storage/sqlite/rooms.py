@@ -240,9 +240,7 @@ def _change(connection: sqlite3.Connection, id: int, changes: Mapping[Jid, Affil
 def _heir(connection: sqlite3.Connection, id: int, owner: Jid) -> dict[Jid, Affiliated]:
     """The change by which the room ``id`` has an owner without ``owner``; none where it has one, or nobody else."""
     row = connection.execute(_HEIR, (id, str(owner))).fetchone()
-    if row is None:
+    if row is None or row[1] == Affiliation.OWNER:
         return {}
     jid, entry = affiliated(row)
-    return (
-        {} if entry.affiliation is Affiliation.OWNER else {jid: replace(entry, affiliation=Affiliation.OWNER)}
-    )
+    return {jid: replace(entry, affiliation=Affiliation.OWNER)}
