@@ -110,6 +110,7 @@ modules_enabled = {{
 }}
 modules_disabled = {{ "s2s", "limits" }}
 VirtualHost "{domain}"
+Component "muc.{domain}" "muc"
 """
 
 
@@ -221,6 +222,7 @@ modules:
   mod_client_state: {{}}
   mod_disco: {{}}
   mod_last: {{}}
+  mod_muc: {{hosts: ["muc.{domain}"], max_user_conferences: 1000}}
   mod_offline: {{}}
   mod_ping: {{}}
   mod_privacy: {{}}

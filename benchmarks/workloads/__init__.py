@@ -8,7 +8,10 @@ from benchmarks.workloads.base import Workload
 from benchmarks.workloads.catch_up import CatchUp
 from benchmarks.workloads.chat import Chat
 from benchmarks.workloads.idle import Idle
+from benchmarks.workloads.join_storm import JoinStorm
 from benchmarks.workloads.login import Login
+from benchmarks.workloads.many_rooms import ManyRooms
+from benchmarks.workloads.muc import Muc
 from benchmarks.workloads.page import MamPage
 from benchmarks.workloads.presence import Presence
 
@@ -32,6 +35,16 @@ WORKLOADS: tuple[Workload, ...] = (
     CatchUp(name="catch-up-sqlite"),
     CatchUp(name="catch-up-postgres", postgres=True),
     Presence(budget=11.0),
+    Muc(name="muc-100-plain-1", tls=False, budget=7.0),
+    Muc(name="muc-100-plain-5", tls=False, senders=5, budget=7.0),
+    Muc(name="muc-100-tls-1", budget=10.0),
+    Muc(name="muc-100-tls-5", senders=5, budget=10.0),
+    Muc(name="muc-100-archive-1", stored=True, budget=10.0),
+    Muc(name="muc-100-archive-5", senders=5, stored=True, budget=10.0),
+    Muc(name="muc-100-sm-1", acknowledged=True),
+    Muc(name="muc-100-sm-5", senders=5, acknowledged=True),
+    JoinStorm(),
+    ManyRooms(),
     Login(name="login-sha-1", mechanism="SCRAM-SHA-1", budget=1.2),
     Login(name="login-sha-256", mechanism="SCRAM-SHA-256", budget=1.2),
     Idle(budget=24.0),

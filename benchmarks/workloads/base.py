@@ -43,6 +43,8 @@ class Options:
     sessions: int = _size(2000, "sessions of idle")
     history: int = _size(200_000, "rows of the archive in mam-page")
     catchups: int = _size(1000, "accounts of catch-up")
+    occupants: int = _size(100, "occupants of muc-100 and join-storm")
+    rooms: int = _size(1000, "rooms of muc-20x1000, in tens")
 
 
 @dataclass(frozen=True, slots=True)
