@@ -10,7 +10,6 @@ from typing import Final, TypeVar
 
 from xmppd.accounts import Accounts, AccountService, NobodyIsOnline
 from xmppd.auth.passwords import Passwords
-from xmppd.cli import extensions
 from xmppd.clock import SystemClock
 from xmppd.config import Config
 from xmppd.control import ControlClient
@@ -153,9 +152,11 @@ async def _open(config: Config, stack: AsyncExitStack, create: bool) -> Accounts
 
 async def _open_rooms(config: Config, stack: AsyncExitStack) -> RoomAdministrator:
     """Those of a node in which nobody is: so what is done to a room is done by the same code as in a server."""
-    from xmppd.node import build  # here, because the other commands start faster without it
+    from xmppd.cli import extensions  # here, because the other commands start faster without these
+    from xmppd.node import build
 
     stores = await _open_storage(config, stack, create=False)
     node = await build(config, stores, extensions.known())
     stack.push_async_callback(node.aclose)
+    stack.push_async_callback(node.core.tasks.finish, _WAIT_SECONDS)  # what is sent to those who are away
     return node.core.rooms.get()
