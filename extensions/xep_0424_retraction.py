@@ -30,6 +30,7 @@ from xmppd.sessions.session import Session
 from xmppd.stanza import Message
 from xmppd.storage.archive import ArchiveStore, Kind, Mark, Query, Row, peer_key
 from xmppd.storage.interfaces import StorageUnavailable
+from xmppd.storage.rooms import FIRST_ROOM
 from xmppd.xml.element import Element
 from xmppd.xml.fragment import from_bytes
 
@@ -118,6 +119,8 @@ class Retractions:
         after = (0, 0)
         while rows := await self._pending.list(after=after):
             for owner, id in rows:
+                if owner >= FIRST_ROOM:
+                    return  # what is left to be done in rooms is theirs
                 if all(id != one.row for one in self._waiting.get(owner, ())):
                     await self._resume(owner, id)
             after = rows[-1]

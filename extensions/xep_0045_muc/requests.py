@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal
 
-from xmppd import ns
 from xmppd.errors import StanzaError, TakenTwice
 from xmppd.extensions.xep_0045_muc.post import Post
+from xmppd.extensions.xep_0045_muc.relay import Relay
 from xmppd.extensions.xep_0045_muc.room import Occupant, Room
 from xmppd.jid import Jid
 from xmppd.routing.iq import P, P_co, Payload
@@ -68,15 +68,27 @@ _Key = tuple[str, str, str]
 class RoomRequests:
     """Filled at start; a second handler for the same refuses to start: ``TakenTwice``."""
 
-    def __init__(self, post: Post) -> None:
+    def __init__(self, post: Post, relay: Relay) -> None:
         self._post = post
+        self._relay = relay
+        self._aside = set[_Key]()
         self._room: dict[_Key, tuple[type[Payload], RoomHandler[Any]]] = {}
         self._service: dict[_Key, tuple[type[Payload], ServiceHandler[Any]]] = {}
         self._messages: dict[tuple[str, str], MessageHandler] = {}
 
-    def room(self, type: Literal["get", "set"], payload: type[P], handler: RoomHandler[P]) -> None:
-        """Let ``handler`` answer IQs to a room's bare address, in the room's turn."""
+    def room(
+        self, type: Literal["get", "set"], payload: type[P], handler: RoomHandler[P], *, aside: bool = False
+    ) -> None:
+        """Let ``handler`` answer IQs to a room's bare address, in the room's turn; ``aside``: at once, whatever the
+        room does, since it only reads, and may take as long as who asks.
+        """
         _add(self._room, type, payload, handler)
+        if aside:
+            self._aside.add((type, payload.TAG.ns, payload.TAG.name))
+
+    def is_aside(self, iq: Iq) -> bool:
+        """Whether ``iq``, to a room's bare address, is answered without a turn."""
+        return _key(iq) in self._aside
 
     def service(self, type: Literal["get", "set"], payload: type[P], handler: ServiceHandler[P]) -> None:
         """Let ``handler`` answer IQs to the service."""
@@ -108,7 +120,7 @@ class RoomRequests:
         """An IQ to ``room`` or, through it, to an occupant."""
         assert iq.to is not None
         if iq.to.resource is not None:
-            self._relay(room, iq)
+            self._relay.on_iq(room, iq)
             return None
         if iq.type in ("result", "error"):
             return None
@@ -125,22 +137,6 @@ class RoomRequests:
             if handler is not None:
                 return handler(room, message, child)
         raise StanzaError("bad-request", "a message to a room is of type groupchat")
-
-    def _relay(self, room: Room, iq: Iq) -> None:
-        """To an occupant's client, and its answer back (XEP-0045#bizrules-iq)."""
-        sender = room.attending.get(iq.sender)
-        if sender is None:
-            if iq.payload is not None and iq.payload.ns in (ns.DISCO_INFO, ns.DISCO_ITEMS):
-                # XEP-0045#disco-occupant
-                raise StanzaError("bad-request", "enter the room before you ask who is in it")
-            raise StanzaError("not-acceptable", "you are not in this room")
-        assert iq.to is not None
-        to = room.occupants.get(iq.to.resource or "")
-        if to is None:
-            raise StanzaError("item-not-found", "nobody of that nick is in the room")
-        client = next(reversed(to.clients.values()))
-        relayed = iq.sent_by(sender.jid)
-        self._post.send(relayed.with_to(client.jid))
 
     async def _carry_out(self, request: RoomRequest[Any], handler: RoomHandler[Any]) -> None:
         await self._answer(request.iq, handler(request), request.session)

@@ -11,6 +11,7 @@ from xmppd.extensions.xep_0045_muc.creating import Creating
 from xmppd.extensions.xep_0045_muc.entering import Entering, check_request
 from xmppd.extensions.xep_0045_muc.names import MUC
 from xmppd.extensions.xep_0045_muc.post import Post
+from xmppd.extensions.xep_0045_muc.private import Private
 from xmppd.extensions.xep_0045_muc.requests import RoomRequest, RoomRequests
 from xmppd.extensions.xep_0045_muc.room import Room
 from xmppd.extensions.xep_0045_muc.rooms import Rooms
@@ -35,6 +36,7 @@ class Service:
         creating: Creating,
         entering: Entering,
         talking: Talking,
+        private: Private,
         requests: RoomRequests,
         post: Post,
         tasks: Tasks,
@@ -43,6 +45,7 @@ class Service:
         self._creating = creating
         self._entering = entering
         self._talking = talking
+        self._private = private
         self._requests = requests
         self._post = post
         self._tasks = tasks
@@ -72,6 +75,8 @@ class Service:
     async def _none(self, stanza: Stanza, jid: Jid, session: Session | None) -> Room | None:
         """There is no room ``jid``: the one that ``stanza`` makes, if it does."""
         if not isinstance(stanza, Presence):
+            if isinstance(stanza, Iq) and stanza.to is not None and stanza.to.resource is not None:
+                raise StanzaError("not-acceptable", "you are not in this room")  # XEP-0410#serveroptimization
             raise StanzaError("item-not-found", "there is no such room")
         if stanza.type or (session is not None and session.over):
             return None
@@ -82,6 +87,8 @@ class Service:
         return await self._creating.create(jid, stanza.sender.bare)
 
     def _in_turn(self, room: Room, stanza: Stanza, session: Session | None) -> Waiting:
+        if isinstance(stanza, Iq) and self._requests.is_aside(stanza):
+            return self._handle(room, stanza, session)
         return room.turns.take(partial(self._handle, room, stanza, session))
 
     def _handle(self, room: Room, stanza: Stanza, session: Session | None) -> Waiting:
@@ -104,9 +111,7 @@ class Service:
             self._entering.on_error(room, message)
             return None
         if message.to.resource is not None:
-            if message.type == "groupchat":
-                raise StanzaError("bad-request", "a message to one occupant is not of type groupchat")
-            return self._talking.on_private(room, message, session)
+            return self._private.on_message(room, message)
         if message.type == "groupchat":
             return self._talking.on_groupchat(room, message, session)
         return self._requests.on_message(room, message, session)

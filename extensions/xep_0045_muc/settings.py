@@ -33,6 +33,7 @@ class RoomConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     member_list: tuple[str, ...] = ("moderator", "participant", "visitor")  # who may ask for lists
     archived: bool = True
     history: int = 20  # messages that who joins gets, unless the client says otherwise
+    slow_seconds: int = 0  # between two messages of one person (XEP-0500); 0: none
     people: int = 0  # at most so many, below what the server allows; 0: that
 
     def shows(self, role: Role) -> bool:

@@ -3,32 +3,53 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 from xmppd import ns
 from xmppd.clock import Clock
 from xmppd.errors import StanzaError
 from xmppd.extensions.xep_0045_muc.names import MUC, OCCUPANT_ID, USER, Role
-from xmppd.extensions.xep_0045_muc.post import Post
+from xmppd.extensions.xep_0045_muc.reflecting import Reflecting
+from xmppd.extensions.xep_0045_muc.retracting import Retracting
 from xmppd.extensions.xep_0045_muc.room import Occupant, Room
+from xmppd.extensions.xep_0045_muc.slow import SlowMode
+from xmppd.extensions.xep_0045_muc.stored import to_store
 from xmppd.im.archivable import Storing, by_content
 from xmppd.im.archiver import Archiver
-from xmppd.im.stanza_ids import StanzaIds
+from xmppd.im.forgeries import without_forgeries
+from xmppd.im.resends import AlreadyTaken, Resends
+from xmppd.jid import Jid
 from xmppd.routing.router import Waiting
+from xmppd.routing.ticket import Ticket
 from xmppd.sessions.session import Session
 from xmppd.stanza import Message
-from xmppd.storage.archive import NewMessage, NewRow, Placed, peer_key
-from xmppd.storage.rooms import Affiliation, RoomStore, Subject
+from xmppd.storage.archive import Kind, NewMessage, NewRow, Placed, peer_key
+from xmppd.storage.interfaces import StorageUnavailable
+from xmppd.storage.rooms import RoomStore, Subject
 from xmppd.xml.element import Element
+
+_MOST_SUBJECT: Final = 4_096  # characters: everybody who enters gets it
 
 
 class Talking:
+    """What occupants say to all."""
+
     def __init__(
-        self, store: RoomStore, archiver: Archiver, ids: StanzaIds, post: Post, clock: Clock
+        self,
+        store: RoomStore,
+        archiver: Archiver,
+        resends: Resends,
+        reflecting: Reflecting,
+        retracting: Retracting,
+        slow: SlowMode,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._archiver = archiver
-        self._ids = ids
-        self._post = post
+        self._resends = resends
+        self._reflecting = reflecting
+        self._retracting = retracting
+        self._slow = slow
         self._clock = clock
 
     def on_groupchat(self, room: Room, message: Message, session: Session | None) -> Waiting:
@@ -36,92 +57,113 @@ class Talking:
         occupant = room.attending.get(message.sender)
         if occupant is None:
             raise StanzaError("not-acceptable", "you are not in this room")  # XEP-0045#message
-        if (subject := message.child("subject")) is not None and message.child("body") is None:
+        if room.config.locked:
+            raise StanzaError("item-not-found", "the room is not configured yet")  # XEP-0045#bizrules-message
+        subject = message.child("subject")
+        if subject is not None and message.child("body") is None and message.child("thread") is None:
             return self._set_subject(room, occupant, message, subject.text())
         if occupant.role < Role.PARTICIPANT:
             raise StanzaError("forbidden", "you have no voice in this room")  # XEP-0045#message
-        return self._say(room, occupant, message)
+        self._retracting.check(message)
+        return self._say(room, occupant, message, session)
 
-    def _say(self, room: Room, occupant: Occupant, message: Message) -> Waiting:
-        said = _from(room, occupant, message)
+    def _say(self, room: Room, occupant: Occupant, message: Message, session: Session | None) -> Ticket:
+        said = as_said(room, occupant, message)
+        origin = check = 0
+        if session is not None:
+            origin, check = self._resends.of(message, session)
+        if message.child("body") is not None:
+            self._slow.check(room, occupant.user, origin)
         if not (room.config.archived and by_content(message) is Storing.HISTORY):
             return self._archiver.add(None, partial(self._passed, room, said))
-        row = NewRow(room.id, peer_key(occupant.user))
-        return self._archiver.add(NewMessage(said.wire(), (row,), 0, 0), partial(self._stored, room, said))
+        kind = Kind.PENDING if self._retracting.asks(said) else Kind.NONE
+        row = NewRow(room.id, peer_key(occupant.user), kind)
+        new = NewMessage(to_store(room, said, occupant, message.sender), (row,), origin, check)
+        return self._archiver.add(
+            new, partial(self._stored, room, said, message.sender, session if check else None)
+        )
 
     def _passed(self, room: Room, said: Message, placed: Placed | None) -> None:
         """``said`` is not kept, and what was said before it is stored."""
-        self._reflect(room, said, 0)
+        self._reflecting.passed(room, said)
 
-    def _stored(self, room: Room, said: Message, placed: Placed | None) -> None:
-        """``said`` is in the room's archive. Where ``placed`` is None nobody knows: who asks the archive finds out."""
-        if placed is not None:
-            place = placed.places[0]
-            name = self._ids.text(room.id, place.id)
-            self._reflect(room, said.identified(room.jid, name, place), place.id)
+    def _stored(
+        self, room: Room, said: Message, client: Jid, checked: Session | None, placed: Placed | None
+    ) -> Exception | None:
+        """``said`` is in the room's archive. Where ``placed`` is None nobody knows. ``checked``: the session of its
+        client, if it might have been a resend.
+        """
+        if placed is None:
+            self._slow.failed(room, client.bare)
+            self._reflecting.doubt(room)
+            return None
+        place = placed.places[0]
+        if placed.duplicate:
+            self._reflecting.again(room, place, client)
+            return AlreadyTaken()
+        if checked is not None:
+            self._resends.was_new(checked)
+        self._reflecting.stored(room, said, place)
+        if self._retracting.asks(said):
+            self._retracting.taken(room.id, place.id)
+        return None
 
-    def _reflect(self, room: Room, said: Message, row: int) -> None:
-        said.wire()  # once for all
-        for _, client in room.clients():
-            if client.held is not None:
-                client.held.append((said, row))
-            else:
-                self._post.to_client(client, said)
+    # The subject
 
     async def _set_subject(self, room: Room, occupant: Occupant, message: Message, text: str) -> None:
-        """XEP-0045#subject-mod."""
+        """XEP-0045#subject-mod. The subject is what the room's own record says; that it changed is history as well."""
         allowed = occupant.role is Role.MODERATOR or (
             room.config.occupants_change_subject and occupant.role is Role.PARTICIPANT
         )
         if not allowed:
             raise StanzaError("forbidden", "only moderators change the subject of this room")
-        subject = Subject(text, occupant.nick, self._clock.now()) if text else None
+        if len(text) > _MOST_SUBJECT:
+            raise StanzaError(
+                "policy-violation", f"a subject has {_MOST_SUBJECT} characters at most; this has {len(text)}"
+            )
+        subject = Subject(text, occupant.nick, self._clock.now())
         await self._store.set_subject(room.id, subject)
         room.subject = subject
-        await _done(self._say(room, occupant, message))
+        said = as_said(room, occupant, message)
+        if not room.config.archived or message.has_child_in(ns.HINTS):
+            await self._archiver.add(None, partial(self._passed, room, said))
+            return
+        row = NewRow(room.id, peer_key(occupant.user))
+        new = NewMessage(to_store(room, said, occupant, message.sender), (row,))
+        try:
+            await self._archiver.add(new, partial(self._changed, room, said))
+        except StorageUnavailable:
+            # It is the subject all the same: who is there has to know what those see who come.
+            self._reflecting.passed(room, said)
 
-    def on_private(self, room: Room, message: Message, session: Session | None) -> Waiting:
-        """A message to one occupant (XEP-0045#privatemessage)."""
-        occupant = room.attending.get(message.sender)
-        if occupant is None:
-            raise StanzaError("not-acceptable", "you are not in this room")
-        assert message.to is not None
-        to = room.occupants.get(message.to.resource or "")
-        if to is None:
-            raise StanzaError("item-not-found", "nobody of that nick is in the room")
-        allowed = room.config.private_messages
-        if (
-            allowed == "none"
-            or (allowed == "moderators" and occupant.role < Role.MODERATOR)
-            or (allowed == "participants" and occupant.role < Role.PARTICIPANT)
-        ) and room.affiliation(occupant.user) is not Affiliation.OWNER:
-            raise StanzaError("forbidden", "private messages are not allowed here")
-        said = _from(room, occupant, message, Element("x", USER))
-        for client in to.clients.values():
-            self._post.send(said.with_to(client.jid))
-        return None
+    def _changed(self, room: Room, said: Message, placed: Placed | None) -> None:
+        if placed is None:
+            self._reflecting.doubt(room)
+        else:
+            self._reflecting.stored(room, said, placed.places[0])
 
 
-def _from(room: Room, occupant: Occupant, message: Message, *more: Element) -> Message:
-    """``message`` as the room sends it on: from the occupant, without what only the room may say (XEP-0421#id)."""
-    children = [
-        child
-        for child in message.children
-        if not (
-            isinstance(child, Element)
-            and (
-                child.ns in (OCCUPANT_ID, MUC, USER)
-                or (child.ns == ns.STANZA_ID and child.name == "stanza-id")
-            )
-        )
-    ]
-    honest = message if len(children) == len(message.children) else message.with_children(children)
+def as_said(room: Room, occupant: Occupant, message: Message, *more: Element) -> Message:
+    """``message`` as the room sends it on: from the occupant, without what only the room may say (XEP-0421#id), and
+    with what it says.
+    """
+    honest = without_forgeries(message, lambda speaker: speaker.bare == room.jid)
+    children = [child for child in honest.children if not _is_the_rooms(child)]
+    if len(children) < len(honest.children):
+        honest = honest.with_children(children)
     said = honest.sent_by(occupant.jid)
     for child in (room.id_element(occupant), *more):
         said = said.with_child(child)
     return said
 
 
-async def _done(waiting: Waiting) -> None:
-    if waiting is not None:
-        await waiting
+def _is_the_rooms(child: Element | str) -> bool:
+    """Whether only a room says ``child``: who somebody is, and what a message is called in its archive."""
+    if type(child) is not Element:
+        return False
+    space = child.ns
+    return (
+        space in (OCCUPANT_ID, MUC, USER)
+        or space.startswith(f"{MUC}#")
+        or (space == ns.STANZA_ID and child.name == "stanza-id")
+    )

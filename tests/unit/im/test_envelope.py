@@ -36,6 +36,10 @@ def test_what_was_written_is_read(
     assert Envelope.of(message.wire()) == wanted
 
 
+def test_what_a_room_stores_is_to_nobody() -> None:
+    assert Envelope.of(b"<message from='a' id='1'/>") == Envelope("a", "", "1", "normal")
+
+
 @pytest.mark.parametrize(
     "stanza",
     [
@@ -43,7 +47,6 @@ def test_what_was_written_is_read(
         b"<message",
         b"<presence from='a' to='b'/>",
         b"<messages from='a' to='b'/>",
-        b"<message from='a'/>",
         b"<message to='b'/>",
         b'<message from="a" to="b"/>',
         b"<message to='b' from='a' evil='c'/>",
