@@ -48,6 +48,16 @@ def test_what_is_stored_is_measured_with_each_engine(tmp_path: Path, engine: str
     assert "1,200 of 2,400 rows are the reader's" in shown
 
 
+def test_rooms_are_measured(tmp_path: Path) -> None:
+    loads = ["muc-100-plain-1", "muc-100-archive-5", "muc-100-sm-1", "join-storm", "muc-20x1000"]
+    results, shown = measure(tmp_path, loads, "--occupants", "4", "--rooms", "10")
+    assert sorted(results) == sorted(loads)
+    for name, result in results.items():
+        check(name, result)
+    assert "all 4 saw each other after" in shown
+    assert "20 accounts in 10 rooms, 200 places" in shown
+
+
 def measure(folder: Path, workloads: Sequence[str], *more: str) -> tuple[dict[str, dict[str, Any]], str]:
     """Run the program; its results by name, and what it printed."""
     report = folder / "report.json"
