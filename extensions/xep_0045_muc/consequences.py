@@ -43,9 +43,9 @@ class Consequences:
 
     def _dismiss(self, room: Room) -> None:
         """XEP-0045#roomconfig: who is no member leaves a room that is for members from now on."""
-        for jid, occupant in tuple(room.attending.items()):
+        for occupant in tuple(room.occupants.values()):
             if room.affiliation(occupant.user) < Affiliation.MEMBER:
-                self._entering.leave(room, jid, change=_NO_MEMBER)
+                self._entering.remove(room, occupant, _NO_MEMBER)
 
     def _look(self, room: Room, occupant: Occupant, before: RoomConfig) -> None:
         """Show ``occupant`` to those for whom it looks different now."""

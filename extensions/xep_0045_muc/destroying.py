@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
-from xmppd.extensions.xep_0045_muc.entering import Visits
-from xmppd.extensions.xep_0045_muc.names import USER, Role
-from xmppd.extensions.xep_0045_muc.presence import Announcer, Change
+from xmppd.extensions.xep_0045_muc.entering import Entering
+from xmppd.extensions.xep_0045_muc.names import USER
+from xmppd.extensions.xep_0045_muc.presence import Change
 from xmppd.extensions.xep_0045_muc.room import Room
 from xmppd.extensions.xep_0045_muc.rooms import Rooms
 from xmppd.extensions.xep_0045_muc.settings import decoded
@@ -54,21 +54,16 @@ class Farewell:
 
 
 class Destroying:
-    def __init__(self, rooms: Rooms, store: RoomStore, announcer: Announcer) -> None:
+    def __init__(self, rooms: Rooms, store: RoomStore, entering: Entering) -> None:
         self._rooms = rooms
         self._store = store
-        self._announcer = announcer
+        self._entering = entering
 
     async def destroy(self, room: Room, farewell: Farewell) -> None:
         """The end of ``room``, in its turn. Each client there is told of itself alone (XEP-0045#destroyroom)."""
         await self._rooms.destroy(room)
-        end = Change(role=Role.NONE, affiliation=Affiliation.NONE, destroyed=farewell.xml())
-        for occupant, client in room.clients():
-            self._announcer.tell(room, occupant, client, end, unavailable=True)
-            if client.session is not None and (visits := client.session.get(Visits)) is not None:
-                visits.rooms.discard(room)
-        room.occupants.clear()
-        room.attending.clear()
+        end = Change(affiliation=Affiliation.NONE, destroyed=farewell.xml())
+        self._entering.dismiss(room, end)
 
     async def sweep(self, domains: Collection[str]) -> None:
         """End temporary rooms of ``domains`` (of the service) that a crash left behind: nobody will leave them."""
