@@ -121,3 +121,27 @@ def seen(
         f"<x xmlns='{USER}'><item affiliation='{affiliation}' role='{role}'{address}{renamed}>{inside}</item>"
         f"{statuses}</x></presence>"
     )
+
+
+def subject(to: Client, room: str = ROOM) -> str:
+    """What ends the way into a room that has no subject."""
+    return f"<message type='groupchat' from='{room}' to='{to.jid}'><subject/></message>"
+
+
+def no_entry(to: Client, nick: str, condition: str, type: str, text: str = "*", room: str = ROOM) -> str:
+    """The error that answers ``enter(nick)``."""
+    address = f"{room}/{nick}" if nick else room
+    return (
+        f"<presence type='error' from='{address}' to='{to.jid}'><error type='{type}'>"
+        f"<{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
+        f"<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>{text}</text></error></presence>"
+    )
+
+
+def not_in_it(to: Client, nick: str, room: str = ROOM) -> str:
+    """The answer to presence of somebody who is not in the room (XEP-0045#enter-gc)."""
+    return (
+        f"<presence type='unavailable' from='{room}/{nick}' to='{to.jid}'><x xmlns='{USER}'>"
+        "<item affiliation='none' role='none'><reason>You are not in the room.</reason></item>"
+        "<status code='110'/><status code='307'/><status code='333'/></x></presence>"
+    )
