@@ -23,8 +23,16 @@ voice.py       visitors ask for a voice
 nicks.py       how nicks are written and compared
 places.py      who may have which, and the number of people
 presence.py    how occupants look to each other
-talking.py     messages, subject, private messages
+talking.py     messages to all, the subject
+slow.py        how often one may say something
+reflecting.py  who is in the room sees what is said, in the order of the archive
+stored.py      how it stands there
 history.py     what was said before one came
+archive.py     all of it, page by page
+retracting.py  what is taken back: tombstones
+moderation.py  moderators take back what others said
+private.py     messages to one occupant
+relay.py       IQs to one occupant, self-ping
 post.py        what rooms send, to whom
 =============  ==================================================================================
 """
@@ -38,6 +46,7 @@ import msgspec
 from xmppd import ns
 from xmppd.extension import Extension, Setup, Xep
 from xmppd.extensions.xep_0045_muc.admin import Administration, Asked, Modified
+from xmppd.extensions.xep_0045_muc.archive import RoomArchive
 from xmppd.extensions.xep_0045_muc.consequences import Consequences
 from xmppd.extensions.xep_0045_muc.creating import Creating
 from xmppd.extensions.xep_0045_muc.destroying import Destroying
@@ -47,18 +56,26 @@ from xmppd.extensions.xep_0045_muc.form import ConfigForm
 from xmppd.extensions.xep_0045_muc.history import RoomHistory
 from xmppd.extensions.xep_0045_muc.invitations import Invitations
 from xmppd.extensions.xep_0045_muc.lists import Lists
+from xmppd.extensions.xep_0045_muc.moderation import Moderate, Moderation
 from xmppd.extensions.xep_0045_muc.names import USER
 from xmppd.extensions.xep_0045_muc.owner import AskSettings, Order, Owners
 from xmppd.extensions.xep_0045_muc.places import Places
 from xmppd.extensions.xep_0045_muc.post import Post
 from xmppd.extensions.xep_0045_muc.presence import Announcer
+from xmppd.extensions.xep_0045_muc.private import Private
+from xmppd.extensions.xep_0045_muc.reflecting import Reflecting
 from xmppd.extensions.xep_0045_muc.registration import Asking, Registering, Registration
+from xmppd.extensions.xep_0045_muc.relay import Relay
 from xmppd.extensions.xep_0045_muc.requests import RoomRequests
+from xmppd.extensions.xep_0045_muc.retracting import Retracting
 from xmppd.extensions.xep_0045_muc.roles import Roles
 from xmppd.extensions.xep_0045_muc.rooms import Rooms
 from xmppd.extensions.xep_0045_muc.service import Service
+from xmppd.extensions.xep_0045_muc.slow import SlowMode
 from xmppd.extensions.xep_0045_muc.talking import Talking
 from xmppd.extensions.xep_0045_muc.voice import Voice
+from xmppd.im.archive_queries import AskForm, AskMetadata, Query
+from xmppd.im.pages import Pages
 from xmppd.jid import Jid
 from xmppd.routing.disco import InfoQuery, Item
 from xmppd.sessions.facts import SessionGone
@@ -86,6 +103,18 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         int,
         msgspec.Meta(ge=1, le=1_000_000, description="Rooms that one person may own and make another one."),
     ] = 1_000
+    page: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            le=1_000,
+            description="Messages in one answer of a room's archive where the client does not say.",
+        ),
+    ] = 50
+    max_page: Annotated[
+        int,
+        msgspec.Meta(ge=1, le=1_000, description="Most messages in one answer, whatever the client says."),
+    ] = 100
 
 
 def setup(s: Setup, options: Options) -> None:
@@ -94,11 +123,25 @@ def setup(s: Setup, options: Options) -> None:
     post = Post(core.router, core.pipeline, core.tasks)
     announcer = Announcer(post)
     rooms = Rooms(store, core.clock, core.tasks, capacity=options.cached_rooms)
-    history = RoomHistory(archive, core.stanza_ids, post, core.clock.now)
+    reflecting = Reflecting(archive, core.archiver, core.stanza_ids, post, core.clock, core.tasks)
+    retracting = Retracting(archive, core.stores.pending, core.stanza_ids, core.clock, core.tasks)
+    history = RoomHistory(archive, reflecting, post, core.clock.now)
     places = Places(options.people)
     entering = Entering(rooms, announcer, places, history, post)
-    talking = Talking(store, core.archiver, core.stanza_ids, post, core.clock)
-    requests = RoomRequests(post)
+    slow = SlowMode(core.clock)
+    talking = Talking(store, core.archiver, core.resends, reflecting, retracting, slow, core.clock)
+    hosts = {f"{options.host}.{domain}": str(domain) for domain in core.config.domains}
+    private = Private(rooms, core.router, post, hosts)
+    s.after_received(private.after_received)
+    s.hourly(retracting.resume)
+    requests = RoomRequests(post, Relay(core.router, post, core.clock, core.tasks, core.ids.token))
+    pages = Pages(archive, core.stanza_ids, usual=options.page, most=options.max_page)
+    room_archive = RoomArchive(pages, reflecting, post)
+    requests.room("get", AskForm, room_archive.on_form, aside=True)
+    requests.room("set", Query, room_archive.on_query, aside=True)
+    requests.room("get", AskMetadata, room_archive.on_metadata, aside=True)
+    moderation = Moderation(archive, core.archiver, core.stanza_ids, reflecting, retracting, core.ids)
+    requests.room("set", Moderate, moderation.on_set)
     roles = Roles(announcer)
     lists = Lists(store, places, entering, roles, post)
     administration = Administration(lists, roles, entering)
@@ -140,7 +183,7 @@ def setup(s: Setup, options: Options) -> None:
 
     s.hourly(sweep)
     creating = Creating(rooms, store, may_create, options.rooms_per_owner)
-    service = Service(rooms, creating, entering, talking, requests, post, core.tasks)
+    service = Service(rooms, creating, entering, talking, private, requests, post, core.tasks)
     for domain in core.config.domains:
         core.router.add_host(f"{options.host}.{domain}", service)
     s.on(SessionGone, service.on_gone)
