@@ -14,6 +14,7 @@ destroying.py  rooms end
 discovery.py   what the service and rooms say about themselves
 entering.py    who comes, goes, changes nick
 admin.py       roles and lists, by moderators, admins and owners
+administering.py  what those who run the server do, by `xmppd room`
 rights.py      who may do what to whom
 roles.py       occupants get other roles
 lists.py       who is owner, admin, member, outcast: changed for whoever may
@@ -46,6 +47,7 @@ import msgspec
 from xmppd import ns
 from xmppd.extension import Extension, Setup, Xep
 from xmppd.extensions.xep_0045_muc.admin import Administration, Asked, Modified
+from xmppd.extensions.xep_0045_muc.administering import Administering
 from xmppd.extensions.xep_0045_muc.archive import RoomArchive
 from xmppd.extensions.xep_0045_muc.consequences import Consequences
 from xmppd.extensions.xep_0045_muc.creating import Creating
@@ -186,6 +188,7 @@ def setup(s: Setup, options: Options) -> None:
     service = Service(rooms, creating, entering, talking, private, requests, post, core.tasks)
     for domain in core.config.domains:
         core.router.add_host(f"{options.host}.{domain}", service)
+    s.rooms(Administering(hosts, store, rooms, places, lists, destroying, exists))
     s.on(SessionGone, service.on_gone)
 
 
