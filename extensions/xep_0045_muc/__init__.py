@@ -67,18 +67,21 @@ from xmppd.extensions.xep_0045_muc.presence import Announcer
 from xmppd.extensions.xep_0045_muc.private import Private
 from xmppd.extensions.xep_0045_muc.reflecting import Reflecting
 from xmppd.extensions.xep_0045_muc.registration import Asking, Registering, Registration
-from xmppd.extensions.xep_0045_muc.relay import Relay
+from xmppd.extensions.xep_0045_muc.relay import SELF_PING, Relay
 from xmppd.extensions.xep_0045_muc.requests import RoomRequests
-from xmppd.extensions.xep_0045_muc.retracting import Retracting
+from xmppd.extensions.xep_0045_muc.retracting import MODERATION, Retracting
 from xmppd.extensions.xep_0045_muc.roles import Roles
+from xmppd.extensions.xep_0045_muc.room import Room
 from xmppd.extensions.xep_0045_muc.rooms import Rooms
 from xmppd.extensions.xep_0045_muc.service import Service
-from xmppd.extensions.xep_0045_muc.slow import SlowMode
+from xmppd.extensions.xep_0045_muc.slow import SlowMode, told
 from xmppd.extensions.xep_0045_muc.talking import Talking
 from xmppd.extensions.xep_0045_muc.voice import Voice
 from xmppd.im.archive_queries import AskForm, AskMetadata, Query
 from xmppd.im.pages import Pages
+from xmppd.im.results import MAM
 from xmppd.jid import Jid
+from xmppd.routing import rsm
 from xmppd.routing.disco import InfoQuery, Item
 from xmppd.sessions.facts import SessionGone
 
@@ -170,6 +173,10 @@ def setup(s: Setup, options: Options) -> None:
     requests.room("get", AskSettings, owners.on_ask)
     requests.room("set", Order, owners.on_order)
     facts = RoomFacts()
+    facts.feature(SELF_PING)
+    facts.feature(MAM, f"{MAM}#extended", rsm.NS, ns.STANZA_ID, when=_is_archived)
+    facts.feature(ns.RETRACTION, f"{ns.RETRACTION}#tombstone", MODERATION, when=_is_archived)
+    facts.form_field(told)
     discovery = Discovery(store, facts)
     requests.service("get", InfoQuery, discovery.on_service_info)
     requests.service("get", PageQuery, discovery.on_service_items)
@@ -192,6 +199,10 @@ def setup(s: Setup, options: Options) -> None:
     s.on(SessionGone, service.on_gone)
 
 
+def _is_archived(room: Room) -> bool:
+    return room.config.archived
+
+
 EXTENSION: Final = Extension(
     name="muc",
     xep="0045",
@@ -200,5 +211,10 @@ EXTENSION: Final = Extension(
     config=Options,
     setup=setup,
     status="partial",
-    also=(Xep(number="0421", version="1.0.1"),),
+    also=(
+        Xep(number="0410", version="1.1.0"),
+        Xep(number="0421", version="1.0.1"),
+        Xep(number="0425", version="0.3.0"),
+        Xep(number="0500", version="0.1.1"),
+    ),
 )

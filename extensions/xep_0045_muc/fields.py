@@ -13,6 +13,7 @@ from xmppd.errors import StanzaError
 from xmppd.xml.element import Element, text_element
 
 Option = tuple[str, str]  # a value, and what people read
+_VALIDATION: Final = "http://jabber.org/protocol/xdata-validate"
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*").fullmatch
 
 
@@ -118,6 +119,17 @@ class Number(Field):
 
     def read(self, values: Sequence[str]) -> int:
         return number(self.var, self.one(values), 0, self.most)
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds(Number):
+    """A number that says what it may be (XEP-0122)."""
+
+    def xml(self, value: object) -> Element:
+        shown = field(self.var, self.TYPE, self.label, self.values(value))
+        bounds = Element("range", _VALIDATION, {"min": "0", "max": str(self.most)})
+        shown.children.append(Element("validate", _VALIDATION, {"datatype": "xs:integer"}, [bounds]))
+        return shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from xmppd.extensions.xep_0045_muc.fields import (
     Line,
     Number,
     Option,
+    Seconds,
     Text,
     field,
     not_so,
@@ -39,6 +40,7 @@ _NAME: Final = 200  # characters
 _DESCRIPTION: Final = 2_000
 _LANGUAGE: Final = 35  # RFC 5646#4.4.1: what any software takes
 _PASSWORD: Final = 200
+_SLOW: Final = 86_400  # seconds
 _HISTORY: Final = 100  # messages
 _CROWD: Final = (10, 20, 30, 50, 100)
 
@@ -73,6 +75,13 @@ FIELDS: Final[tuple[Field, ...]] = (
     Choices("muc#roomconfig_getmemberlist", "member_list", "Who may ask for the list of members", _ROLES),
     Flag("muc#roomconfig_enablelogging", "archived", "Messages are kept in the room's archive"),
     Number("muc#maxhistoryfetch", "history", "Messages that who enters is shown", _HISTORY),
+    # XEP-0500#muc-configuration-activation
+    Seconds(
+        "muc#roomconfig_slow_mode_duration",
+        "slow_seconds",
+        "Seconds between two messages of one person",
+        _SLOW,
+    ),
 )
 
 

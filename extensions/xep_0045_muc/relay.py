@@ -20,6 +20,7 @@ from xmppd.routing.router import Router
 from xmppd.stanza import Iq, error_reply
 from xmppd.tasks import Tasks
 
+SELF_PING: Final = "http://jabber.org/protocol/muc#self-ping-optimization"
 _PING: Final = ("ping", "urn:xmpp:ping")
 _VCARD: Final = ("vCard", "vcard-temp")
 _MOST: Final = 10_000  # requests without an answer, of all rooms

@@ -43,3 +43,9 @@ class SlowMode:
     def failed(self, room: Room, user: Jid) -> None:
         """What ``user`` said last was not taken."""
         self._spoke.get(room, {}).pop(user, None)
+
+
+def told(room: Room) -> list[tuple[str, tuple[str]]]:
+    """What ``room`` says of it in disco#info (XEP-0500#client-discovering)."""
+    seconds = room.config.slow_seconds
+    return [("muc#roominfo_slow_mode_duration", (str(seconds),))] if seconds else []

@@ -60,6 +60,7 @@ async def test_the_form_shows_what_holds(owner: Client) -> None:
         "getmemberlist": ["moderator", "participant", "visitor"],
         "enablelogging": ["1"],
         "muc#maxhistoryfetch": ["20"],
+        "slow_mode_duration": ["0"],
         "maxusers": ["100"],
         "passwordprotectedroom": ["0"],
         "roomsecret": [],
@@ -75,6 +76,7 @@ async def test_each_field_says_what_may_be_filled_in(owner: Client) -> None:
     assert types == {  # XEP-0045#registrar-formtype-owner
         "FORM_TYPE": "hidden",
         "muc#maxhistoryfetch": "text-single",
+        "slow_mode_duration": "text-single",
         "allowpm": "list-single",
         "allowinvites": "boolean",
         "changesubject": "boolean",
@@ -184,6 +186,7 @@ async def test_fields_of_other_servers_are_ignored(owner: Client) -> None:
         ("maxusers", "1", "the room has 2 members, more than 1"),
         ("muc#maxhistoryfetch", 101, "it is a number from 0 to 100, not '101'"),
         ("muc#maxhistoryfetch", -1, "*"),
+        ("muc#roomconfig_slow_mode_duration", 86_401, "it is a number from 0 to 86400, not '86401'"),
         ("roomname", "x" * 201, "it has at most 200 characters, not 201"),
         ("roomdesc", "x" * 2001, "it has at most 2000 characters, not 2001"),
         ("lang", "good English", "it is a language tag such as en or pt-BR, not 'good English'"),

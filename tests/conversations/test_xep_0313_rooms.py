@@ -253,3 +253,31 @@ async def test_it_outlives_the_server(server: Harness) -> None:
     await server.restart(crash=True)
     member = await server.client(f"{ADMIN}/laptop")
     assert (await ask(member)).bodies == ["1", "2"]
+
+
+@pytest.mark.parametrize("archived", [True, False])
+async def test_a_room_says_whether_it_has_one(server: Harness, archived: bool) -> None:
+    """XEP-0313#support, XEP-0359#disco, XEP-0424#disco, XEP-0425#disco, XEP-0410#serveroptimization, XEP-0500."""
+    await make_room(server, OWNER, archived=archived, slow_seconds=20)
+    third = await server.client(f"{HAG}/pda")
+    await third.send(
+        f"<iq type='get' id='1' to='{ROOM}'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
+    )
+    found = third.received.pop().child("query", "http://jabber.org/protocol/disco#info")
+    assert found is not None
+    features = {each.attrs["var"] for each in found.each("feature")}
+    assert "http://jabber.org/protocol/muc#self-ping-optimization" in features
+    kept = {
+        MAM,
+        f"{MAM}#extended",
+        "http://jabber.org/protocol/rsm",
+        "urn:xmpp:sid:0",
+        "urn:xmpp:message-retract:1",
+        "urn:xmpp:message-retract:1#tombstone",
+        "urn:xmpp:message-moderate:1",
+    }
+    assert features & kept == (kept if archived else set())
+    form = found.child("x", "jabber:x:data")
+    assert form is not None
+    [slow] = [each for each in form.each("field") if each.get("var") == "muc#roominfo_slow_mode_duration"]
+    assert [each.text() for each in slow.elements()] == ["20"]
