@@ -103,8 +103,13 @@ class Retractions:
 
     def asks(self, message: Message) -> bool:
         """Whether something is to be done in the archives that ``message`` comes into."""
-        # XEP-0424#tombstones: a tombstone tells what the retraction is called
-        return bool(message.id) and _retracted(message.children) is not None
+        # XEP-0424#tombstones: a tombstone tells what the retraction is called. In what is said privately in a room,
+        # addresses do not tell who wrote it (XEP-0424#rules).
+        return (
+            bool(message.id)
+            and _retracted(message.children) is not None
+            and not message.has_child_in(ns.MUC_USER)
+        )
 
     def after_sent(self, message: Message, session: Session) -> None:
         if message.row and message.to is not None and self.asks(message):

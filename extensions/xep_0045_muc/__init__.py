@@ -136,7 +136,7 @@ def setup(s: Setup, options: Options) -> None:
     slow = SlowMode(core.clock)
     talking = Talking(store, core.archiver, core.resends, reflecting, retracting, slow, core.clock)
     hosts = {f"{options.host}.{domain}": str(domain) for domain in core.config.domains}
-    private = Private(rooms, core.router, post, hosts)
+    private = Private(rooms, core.router, core.pipeline, core.messages, post, hosts)
     s.after_received(private.after_received)
     s.hourly(retracting.resume)
     requests = RoomRequests(post, Relay(core.router, post, core.clock, core.tasks, core.ids.token))

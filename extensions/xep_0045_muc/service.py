@@ -111,7 +111,7 @@ class Service:
             self._entering.on_error(room, message)
             return None
         if message.to.resource is not None:
-            return self._private.on_message(room, message)
+            return self._private.on_message(room, message, session)
         if message.type == "groupchat":
             return self._talking.on_groupchat(room, message, session)
         return self._requests.on_message(room, message, session)

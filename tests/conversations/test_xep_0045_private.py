@@ -12,7 +12,7 @@ from tests.support.harness import Client, Harness
 from tests.support.history import ask
 from tests.support.kept import HeldBack
 from tests.support.rooms import ROOM, attend, forget, make_room, refused
-from tests.support.talk import ADMIN, HAG, OCCUPANT, OWNER, rows, texts
+from tests.support.talk import ADMIN, HAG, OCCUPANT, OWNER, origin, rows, texts
 from xmppd.storage.rooms import Affiliation
 
 X = "<x xmlns='http://jabber.org/protocol/muc#user'/>"
@@ -206,3 +206,60 @@ async def test_who_blocks_an_occupant_gets_nothing(server: Harness) -> None:
             room=f"{ROOM}/firstwitch",
         )
     )
+
+
+async def test_it_is_history_of_its_sender_too(server: Harness) -> None:
+    """As each knows it: neither learns the other's address."""
+    first, second, _ = await three(server)
+    await second.send(whisper("firstwitch"))
+    for client, sender, to in (
+        (second, str(second.jid), f"{ROOM}/firstwitch"),
+        (first, f"{ROOM}/secondwitch", str(first.jid)),
+    ):
+        forget(client)
+        [kept] = (await ask(client)).messages
+        assert (kept.get("from"), kept.get("to")) == (sender, to)
+
+
+async def test_what_is_sent_again_comes_once(server: Harness) -> None:
+    """DESIGN I2."""
+    first, second, _ = await three(server)
+    message = whisper("firstwitch", X + origin("a"))
+    await second.send(message)
+    await second.close()
+    forget(first)
+    second = await attend(server, f"{ADMIN}/phone", "secondwitch")
+    forget(first, second)
+    await second.send(message)
+    first.expect_nothing()
+    second.expect_nothing()
+    assert len((await ask(first)).names) == len((await ask(second)).names) == 1
+
+
+@pytest.mark.parametrize("point", ["append", "append.done"])
+async def test_it_comes_once_whatever_the_storage_did(server: Harness, store: HeldBack, point: str) -> None:
+    """Its sender was told that it failed, and sends it again."""
+    first, second, _ = await three(server)
+    message = whisper("firstwitch", X + origin("a"))
+    store.fail(point)
+    await second.send(message)
+    assert [each.get("type") for each in second.received] == ["error"]
+    store.recover()
+    forget(second)
+    await second.send(message)
+    await server.advance(60)
+    assert texts(first) == ["I'll give thee a wind."]
+    second.expect_nothing()
+    assert len((await ask(first)).names) == len((await ask(second)).names) == 1
+
+
+async def test_nobody_takes_back_what_another_whispered(server: Harness) -> None:
+    """XEP-0424#rules: all who whisper in a room have one bare address."""
+    first, second, third = await three(server)
+    await second.send(whisper("firstwitch"))
+    await third.send(
+        f"<message to='{ROOM}/firstwitch' type='chat' id='r'>"
+        "<retract id='hgn27af1' xmlns='urn:xmpp:message-retract:1'/><body>/me</body></message>"
+    )
+    forget(first)
+    assert (await ask(first)).bodies == ["I'll give thee a wind.", "/me"]

@@ -138,6 +138,38 @@ class Messages:
             return self._pass_by(stanza, account, resources, session)
         return self._store(stanza, account, session, how)
 
+    def pass_on(self, message: Message, account: Account, sent: Message, session: Session) -> Waiting:
+        """Bring ``message``, which is to a connected resource of ``account``, there, and into its history. It is what a
+        service of ours made of ``sent``, which it got from the client of ``session``, and which is what that side's
+        history has: neither sees the other's address. Both are settled when what is returned is; a resend of what one
+        side has goes on to the other.
+        """
+        assert message.to is not None
+        named = account.resources.get(message.to.resource or "")
+        how = storing(message)
+        if named is None or how is _NOTHING:
+            return self._pass_by(message, account, () if named is None else (named,), session)
+        ticket = self._store(message, account, session, how, passed_on=True)
+        sender, to, keeps = session.account, sent.to, self._keeps
+        assert to is not None
+        if sender.id == account.id or how is not _HISTORY or not (keeps is None or keeps(sender, to)):
+            return ticket
+        mark = _UNREAD if counts_as_unread(sent) else 0
+        row = NewRow(sender.id, peer_key(to) | _SENT | mark)
+        origin, check = self._resends.of(sent, session)
+        return self._archiver.add(
+            NewMessage(sent.wire(), (row,), origin, check), partial(self._kept, sent, sender)
+        )
+
+    def _kept(self, sent: Message, sender: Account, placed: Placed | None) -> Exception | None:
+        """``sent`` is in the history of ``sender``, or nobody knows."""
+        if placed is not None:
+            if placed.duplicate:
+                return AlreadyTaken()
+            sent.place = placed.places[0]
+            self._delivery.sent(sender, sent.place)
+        return None
+
     def accept_stranger(self, stanza: Stanza, session: Session | None) -> Waiting:
         if stanza.type in ("error", "headline"):
             return None
@@ -190,10 +222,18 @@ class Messages:
         ticket.then(box.came)
         return ticket
 
-    def _store(self, message: Message, account: Account, session: Session | None, how: Storing) -> Ticket:
+    def _store(
+        self,
+        message: Message,
+        account: Account,
+        session: Session | None,
+        how: Storing,
+        *,
+        passed_on: bool = False,
+    ) -> Ticket:
         to = message.to
         assert to is not None
-        sender = None if session is None else session.account
+        sender = None if session is None or passed_on else session.account
         peer, kind, mark, pending = peer_key(message.sender), _NO_HISTORY, 0, 0
         keeps = self._keeps
         if how is _HISTORY:
