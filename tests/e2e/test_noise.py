@@ -20,7 +20,7 @@ from tests.support.noise import USERS, Noise
 from tests.support.wire import Wire, Wires
 from xmppd.xml.parser import StreamEnd
 
-SECONDS, CI_SECONDS, SOAK_SECONDS = 4, 20, 600
+SECONDS, CI_SECONDS, SOAK_SECONDS = 4, 10, 600
 MONKEYS = 4
 
 
