@@ -17,9 +17,13 @@ from xmppd.im.backwards import Backwards
 from xmppd.stanza import Message
 from xmppd.storage.archive import ArchiveStore, Kind, Query, Row
 from xmppd.xml.element import Element, text_element
+from xmppd.xml.fragment import from_bytes
 
 _BYTES: Final = 262_144  # of history for one who enters, as it is stored
 _LOOKED_AT: Final = 1_000  # rows, of which some are nothing to be shown
+# That one has got or read something (XEP-0333, XEP-0184).
+_NOTICES: Final = frozenset({"urn:xmpp:chat-markers:0", "urn:xmpp:receipts"})
+_NOTICE_NAMES: Final = frozenset({"received", "displayed", "acknowledged"})
 _DIGITS: Final = 12
 _FAR: Final = 10**12  # seconds: before all that there is
 
@@ -151,9 +155,15 @@ class RoomHistory:
 
 
 def _is_shown(row: Row) -> bool:
-    """Whether ``row`` is part of the discussion. A subject is not (XEP-0045#enter-history), and what was taken back is
-    not spread further (XEP-0424#rules).
+    """Whether ``row`` is part of the discussion. A subject is not (XEP-0045#enter-history), nor is that somebody has
+    read something; and what was taken back is not spread further (XEP-0424#rules).
     """
     if row.kind & Kind.TOMBSTONE:
         return False
-    return b"<subject" not in row.stanza or b"<body" in row.stanza
+    return b"<body" in row.stanza or not any(_is_notice(child) for child in from_bytes(row.stanza).elements())
+
+
+def _is_notice(child: Element) -> bool:
+    if child.ns == ns.CLIENT:
+        return child.name == "subject"
+    return child.ns in _NOTICES and child.name in _NOTICE_NAMES

@@ -79,9 +79,20 @@ class Talking:
         kind = Kind.PENDING if self._retracting.asks(said) else Kind.NONE
         row = NewRow(room.id, peer_key(occupant.user), kind)
         new = NewMessage(to_store(room, said, occupant, message.sender), (row,), origin, check)
-        return self._archiver.add(
-            new, partial(self._stored, room, said, message.sender, session if check else None)
-        )
+        checked = session if check else None
+        try:
+            ticket = self._archiver.add(new, partial(self._stored, room, said, message.sender, checked))
+        except StorageUnavailable:
+            self._slow.failed(room, occupant.user)
+            raise
+        if room.config.slow_seconds:
+            ticket.then(partial(self._told, room, occupant.user))
+        return ticket
+
+    def _told(self, room: Room, user: Jid, error: Exception | None) -> None:
+        """``user`` (bare) may say it again at once, where it was not taken."""
+        if isinstance(error, StorageUnavailable):
+            self._slow.failed(room, user)
 
     def _passed(self, room: Room, said: Message, placed: Placed | None) -> None:
         """``said`` is not kept, and what was said before it is stored."""
@@ -94,7 +105,6 @@ class Talking:
         client, if it might have been a resend.
         """
         if placed is None:
-            self._slow.failed(room, client.bare)
             self._reflecting.doubt(room)
             return None
         place = placed.places[0]

@@ -146,3 +146,18 @@ async def test_none_at_all_still_lets_live_messages_through(server: Harness) -> 
     assert await history(server, third, "thirdwitch", "<history maxchars='0'/>") == []
     await first.send(tell(2))
     third.expect(told(third, "firstwitch", 2))
+
+
+async def test_that_somebody_has_read_it_is_no_discussion(server: Harness) -> None:
+    first = await said(server, 1)
+    for _ in range(30):
+        await first.send(
+            f"<message to='{ROOM}' type='groupchat'><displayed xmlns='urn:xmpp:chat-markers:0' id='1'/></message>"
+        )
+    await first.send(
+        f"<message to='{ROOM}' type='groupchat' id='2'><encrypted xmlns='urn:xmpp:omemo:2'/>"
+        "<request xmlns='urn:xmpp:receipts'/><markable xmlns='urn:xmpp:chat-markers:0'/></message>"
+    )
+    third = await hag(server)
+    await third.send(enter("thirdwitch"))
+    assert [each.get("id") for each in third.received if each.name == "message"] == ["1", "2", None]

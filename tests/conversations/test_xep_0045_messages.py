@@ -271,3 +271,17 @@ async def test_slow_mode(server: Harness) -> None:
     await phone.send(tell(6, to=heath))
     assert texts(first) == ["6"]
     assert await stored(server, heath) == ["1", "4", "5", "6"]
+
+
+async def test_slow_mode_counts_nothing_that_failed(server: Harness, store: HeldBack) -> None:
+    heath = "heath@muc.shakespeare.lit"
+    await make_room(server, OWNER, room=heath, slow_seconds=20)
+    third = await attend(server, f"{HAG}/pda", "thirdwitch", room=heath)
+    store.fail("append")
+    forget(third)
+    await third.send(tell(1, to=heath))
+    assert [each.get("type") for each in third.received] == ["error"]
+    store.recover()
+    forget(third)
+    await third.send(tell(1, to=heath))
+    assert texts(third) == ["1"]
