@@ -33,6 +33,7 @@ _MOST: Final = 500
 _READ: Final = 500  # from the storage at a time
 
 _BOTH: Final = (ns.DISCO_INFO, ns.DISCO_ITEMS, MUC, STABLE_ID)
+_ROOM: Final = (OCCUPANT_ID, ROOM_INFO, ROOM_CONFIG, registration.NS, registration.FORM)
 
 Condition = Callable[[Room], bool]
 FormField = tuple[str, Sequence[str]]
@@ -152,7 +153,7 @@ class Discovery:
         if room.config.locked and request.affiliation is not Affiliation.OWNER:
             # XEP-0045#enter-locked: there is none yet
             raise StanzaError("item-not-found", "there is no such room")
-        features = {*_BOTH, OCCUPANT_ID, ROOM_INFO, ROOM_CONFIG, *_kinds(room.config)}
+        features = {*_BOTH, *_ROOM, *_kinds(room.config)}
         features.update(name for name, when in self._facts.features if when is None or when(room))
         identity = Identity("conference", "text", name=room.config.name or room.jid.local or "")
         return Info((identity,), tuple(sorted(features)), (self._form(room, _inside(request)),)).xml()

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from tests.support.harness import Client, Harness
 from tests.support.owners import DATA, OWNER, asked_form, configure, order, settings, told, values_of
-from tests.support.rooms import ROOM, attend, done, enter, forget, make_room, refused, seen
+from tests.support.rooms import ROOM, admin, attend, done, enter, forget, make_room, refused, seen
 from xmppd.jid import Jid
 from xmppd.storage.rooms import Affiliation
 
@@ -287,6 +287,14 @@ async def test_who_is_no_member_has_no_voice_in_a_room_that_becomes_moderated(
     assert hag.received.pop().get("type") == "error"
     await configure(owner, moderatedroom=0)
     hag.expect(told(hag, 104), seen(hag, "thirdwitch", "none", "participant", codes=(110,)))
+
+
+async def test_a_moderator_stays_one_in_a_room_that_becomes_moderated(owner: Client, hag: Client) -> None:
+    await owner.send(admin("set", "nick='thirdwitch' role='moderator'"))
+    forget(owner, hag)
+    await configure(owner, moderatedroom=1)
+    hag.expect(told(hag, 104))
+    hag.expect_nothing()
 
 
 async def test_who_is_not_to_be_seen_any_more_goes_for_the_others(

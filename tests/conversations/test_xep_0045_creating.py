@@ -9,8 +9,9 @@ import pytest_asyncio
 
 from tests.support.harness import Client, Harness
 from tests.support.owners import DATA, OWNER, asked_form, instant, order, settings, told, values_of
-from tests.support.rooms import MUC, ROOM, USER, done, enter, refused, seen
+from tests.support.rooms import MUC, ROOM, USER, done, enter, make_room, refused, seen
 from xmppd.jid import Jid
+from xmppd.storage.rooms import Affiliation
 
 ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 
@@ -184,6 +185,8 @@ async def test_nobody_owns_more_rooms_than_the_server_allows() -> None:
         first = await server.client("crone1@shakespeare.lit/desktop", available=True)
         for number in range(2):
             await first.send(enter("witch", room=f"cave{number}@muc.shakespeare.lit"))
+        admin = {"crone1@shakespeare.lit": Affiliation.ADMIN}  # of what another one owns
+        await make_room(server, "hecate@shakespeare.lit", admin, room="heath@muc.shakespeare.lit")
         first.received.clear()
         await first.send(enter("firstwitch"))
         first.expect(not_let_in(first, "firstwitch", "not-allowed", "cancel"))
