@@ -11,7 +11,6 @@ from typing import Any, Final
 import msgspec
 
 from xmppd import ns
-from xmppd.errors import StanzaError
 from xmppd.extensions.xep_0045_muc.fields import (
     Choice,
     Choices,
@@ -187,7 +186,8 @@ def _check_people(wish: Wish, room: Room, most: int) -> None:
 def _affiliations(given: Mapping[str, tuple[str, ...]], room: Room) -> dict[Jid, Affiliation]:
     """What changes in the lists of admins and owners, of which the form holds all that there are to be.
 
-    Who is no owner any more is an admin (XEP-0045#roomconfig), and who is no admin any more a member.
+    Who is no admin any more is a member; who is no owner any more an admin (XEP-0045#roomconfig), unless it is said who
+    the admins are.
     """
     wanted: dict[Jid, Affiliation] = {}
     for var, one, less in (
@@ -197,19 +197,14 @@ def _affiliations(given: Mapping[str, tuple[str, ...]], room: Room) -> dict[Jid,
         if var not in given:
             continue
         if _ADMINS in given:
-            less = Affiliation.MEMBER  # who is to be an admin was said
-        named = _addresses(var, given[var])
+            less = Affiliation.MEMBER
+        named = dict.fromkeys(_addresses(var, given[var]))
         for jid, entry in room.affiliations.items():
             if entry.affiliation is one and jid not in named and jid not in wanted:
                 wanted[jid] = less
         for jid in named:
             wanted[jid] = one
-    changes = {jid: new for jid, new in wanted.items() if room.affiliation(jid) is not new}
-    owners = {jid for jid, each in room.affiliations.items() if each.affiliation is Affiliation.OWNER}
-    if changes and not owners.difference(changes) and Affiliation.OWNER not in changes.values():
-        # XEP-0045#roomconfig: not without an owner
-        raise StanzaError("conflict", f"{_OWNERS}: a room has an owner")
-    return changes
+    return {jid: new for jid, new in wanted.items() if room.affiliation(jid) is not new}
 
 
 def _addresses(var: str, values: tuple[str, ...]) -> list[Jid]:

@@ -355,6 +355,14 @@ async def test_an_owner_who_is_not_in_the_list_any_more_is_an_admin(server: Harn
     owner.expect(seen(owner, "thirdwitch", "admin", "moderator", jid=hag, actor="firstwitch"), done(owner))
 
 
+async def test_an_owner_who_is_in_neither_list_any_more_is_a_member(server: Harness, owner: Client) -> None:
+    await configure(owner, roomowners=(CRONE, HAG))
+    hag = await attend(server, f"{HAG}/pda", "thirdwitch")
+    forget(owner, hag)
+    await owner.send(settings({"roomowners": CRONE, "roomadmins": WICCA}))
+    owner.expect(seen(owner, "thirdwitch", "member", "participant", jid=hag, actor="firstwitch"), done(owner))
+
+
 async def test_who_is_in_the_list_becomes_owner(owner: Client, hag: Client) -> None:
     await owner.send(settings({"roomowners": (CRONE, HAG)}))
     owner.expect(seen(owner, "thirdwitch", "owner", "moderator", jid=hag, actor="firstwitch"), done(owner))
