@@ -28,11 +28,13 @@ class Consequences:
         self._post = post
         self._ids = ids
 
-    def draw(self, room: Room, before: RoomConfig) -> None:
-        """``room`` has new settings instead of ``before``."""
-        if room.config.members_only and not before.members_only:
-            self._dismiss(room)
-        codes = _codes(before, room.config)
+    def draw(self, room: Room, now: RoomConfig) -> None:
+        """``room`` has the settings ``now``, which are stored, from now on; in its turn."""
+        before = room.config
+        if now.members_only and not before.members_only:
+            self._dismiss(room)  # as long as they are seen by those who saw them
+        room.config = now
+        codes = _codes(before, now)
         if codes:
             told = Message(
                 type="groupchat", sender=room.jid, to=None, id=self._ids.token(), children=[x((), codes)]

@@ -106,11 +106,9 @@ class Owners:
         self._rooms.left(room)  # it may be temporary by now, with nobody in it
 
     async def _set(self, room: Room, config: RoomConfig) -> None:
-        before = room.config
-        if config != before:
+        if config != room.config:
             await self._store.configure(room.id, encoded(config))
-            room.config = config
-            self._consequences.draw(room, before)
+            self._consequences.draw(room, config)
 
 
 def _require_owner(request: RoomRequest[AskSettings] | RoomRequest[Order]) -> None:

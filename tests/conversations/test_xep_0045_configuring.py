@@ -313,6 +313,18 @@ async def test_who_is_not_to_be_seen_any_more_goes_for_the_others(
     )
 
 
+async def test_who_was_not_seen_goes_unseen(server: Harness, owner: Client, hag: Client) -> None:
+    await configure(owner, presencebroadcast=("moderator",), roomadmins=())
+    wicca = await attend(server, f"{WICCA}/laptop", "secondwitch")
+    forget(wicca)
+    await owner.send(
+        settings({"membersonly": 1, "presencebroadcast": ("moderator", "participant", "visitor")})
+    )
+    wicca.expect(told(wicca, 104), seen(wicca, "secondwitch", "member", "participant", codes=(110,)))
+    wicca.expect_nothing()  # about who left, in the same moment
+    assert hag.received[-1].get("type") == "unavailable"
+
+
 async def test_a_password_is_asked_for_once_it_is_set(server: Harness, owner: Client) -> None:
     await configure(owner, roomsecret="cauldronburn")
     assert values_of(await asked_form(owner))["passwordprotectedroom"] == ["1"]

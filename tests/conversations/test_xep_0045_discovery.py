@@ -162,6 +162,8 @@ async def test_a_client_asks_how_many_rooms_there_are(hag: Client) -> None:
     assert (names(query), part(query)) == ([], {"count": "5"})
     query = await items(hag, CHAT, "<max>9</max>")
     assert part(query) == {"first": f"alls-well@{CHAT}", "last": f"hamlet@{CHAT}", "count": "5"}
+    query = await items(hag, CHAT, f"<max>9</max><after>cleopatra@{CHAT}</after>")
+    assert part(query) == {"first": f"coriolanus@{CHAT}", "last": f"hamlet@{CHAT}"}
 
 
 @pytest.mark.parametrize(
