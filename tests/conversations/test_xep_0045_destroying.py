@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 
 from tests.support.harness import Client, Harness
-from tests.support.owners import configure, instant, order
+from tests.support.obstacle import Obstacle
+from tests.support.owners import configure, instant, order, settings
 from tests.support.rooms import USER, attend, done, enter, forget, make_room, refused, seen
 from xmppd.jid import Jid
 from xmppd.storage.archive import Query
@@ -192,3 +193,49 @@ async def test_who_enters_a_room_that_was_left_behind_keeps_it(server: Harness) 
     second.received.clear()
     await second.send(f"<message type='groupchat' to='{COVEN}'><body>Hail!</body></message>")
     assert second.received[-1].get("type") == "groupchat"
+
+
+async def test_a_room_that_is_being_made_is_not_taken_for_one_that_was_left_behind() -> None:
+    counting, loading = Obstacle("rooms", "memberships"), Obstacle("rooms", "load")
+    async with Harness("shakespeare.lit", wrap=lambda stores: counting.wrap(loading.wrap(stores))) as server:
+        first = await server.client(f"{CRONE}/desktop", available=True)
+        counting.hold()
+        first.send_nowait(enter("firstwitch", room=COVEN))
+        await server.pass_by()
+        loading.hold()
+        counting.let_go()
+        await server.pass_by()
+        assert len(await server.stores.rooms.list("muc.shakespeare.lit", after=None, limit=2)) == 1
+        server.node.core.retention.start()
+        await server.pass_by()
+        loading.let_go()
+        await server.settle()
+        server.node.core.retention.stop()
+        first.expect(
+            seen(first, "firstwitch", "owner", "moderator", jid=first, codes=(110, 170, 201), room=COVEN)
+        )
+        assert await exists(server, COVEN)
+
+
+# While the storage is away
+
+
+@pytest.mark.parametrize(("method", "wish"), [("destroy", "<destroy/>"), ("configure", "")])
+async def test_what_cannot_be_stored_does_not_happen(method: str, wish: str) -> None:
+    storage = Obstacle("rooms", method)
+    async with Harness("shakespeare.lit", wrap=storage.wrap) as server:
+        await make_room(server, CRONE, room=HEATH)
+        first = await attend(server, f"{CRONE}/desktop", "firstwitch", room=HEATH)
+        third = await attend(server, f"{HAG}/pda", "thirdwitch", room=HEATH)
+        forget(first, third)
+        asked = order(wish, room=HEATH) if wish else settings({"membersonly": 1}, room=HEATH)
+        storage.away = True
+        await first.send(asked)
+        assert first.received.pop().get("type") == "error"
+        third.expect_nothing()
+        await third.send(f"<message type='groupchat' to='{HEATH}'><body>Hail!</body></message>")
+        assert first.received.pop().name == "message"
+        storage.away = False
+        third.received.clear()
+        await first.send(asked)
+        assert third.received.pop().get("type") == "unavailable"
