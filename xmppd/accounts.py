@@ -167,6 +167,7 @@ class AccountService(Accounts):
         account = await self._get(jid)
         await self._events.on_deleting(account, asker)
         await self._cancel_subscriptions(account)
+        await self._stores.rooms.forget(jid)
         await self._stores.accounts.delete(jid)
         await self._events.on_deleted(jid, asker)
 

@@ -23,6 +23,7 @@ invitations.py people are invited, and decline
 voice.py       visitors ask for a voice
 nicks.py       how nicks are written and compared
 places.py      who may have which, and the number of people
+forgetting.py  accounts are deleted
 presence.py    how occupants look to each other
 talking.py     messages to all, the subject
 slow.py        how often one may say something
@@ -54,6 +55,7 @@ from xmppd.extensions.xep_0045_muc.creating import Creating
 from xmppd.extensions.xep_0045_muc.destroying import Destroying
 from xmppd.extensions.xep_0045_muc.discovery import Discovery, PageQuery, RoomFacts
 from xmppd.extensions.xep_0045_muc.entering import Entering
+from xmppd.extensions.xep_0045_muc.forgetting import Forgetting
 from xmppd.extensions.xep_0045_muc.form import ConfigForm
 from xmppd.extensions.xep_0045_muc.history import RoomHistory
 from xmppd.extensions.xep_0045_muc.invitations import Invitations
@@ -83,7 +85,7 @@ from xmppd.im.results import MAM
 from xmppd.jid import Jid
 from xmppd.routing import rsm
 from xmppd.routing.disco import InfoQuery, Item
-from xmppd.sessions.facts import SessionGone
+from xmppd.sessions.facts import AccountDeleted, SessionGone
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -197,6 +199,7 @@ def setup(s: Setup, options: Options) -> None:
         core.router.add_host(f"{options.host}.{domain}", service)
     s.rooms(Administering(hosts, store, rooms, places, lists, destroying, exists))
     s.on(SessionGone, service.on_gone)
+    s.on(AccountDeleted, Forgetting(rooms, store, roles, core.clock, core.tasks).on_deleted)
 
 
 def _is_archived(room: Room) -> bool:
