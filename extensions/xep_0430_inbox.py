@@ -3,7 +3,8 @@ message and how much is unread, instead of synchronizing the whole history.
 
 What counts as unread is said in ``im/chat_draft.py``. The conversation with the newest instant message comes first. For
 paging (XEP-0059) a line is called as that message: the next page can be derived from it even when there is news in that
-conversation, which then is on top of the list; the client sees that news arrive.
+conversation, which then is on top of the list; the client sees that news arrive. Rooms of which one is a member are
+conversations as well, with the ids that the room gave (``im/room_lines.py``).
 
 The XEP speaks of a marker that sets a conversation unread by hand, but has no protocol for it.
 """
@@ -19,8 +20,10 @@ from msgspec import Meta, Struct
 
 from xmppd.errors import StanzaError
 from xmppd.extension import Extension, Setup
+from xmppd.im.chat_draft import position
 from xmppd.im.chat_list import ChatLists, Line
 from xmppd.im.results import Paced, result
+from xmppd.im.room_lines import line_of, room_of
 from xmppd.im.stanza_ids import StanzaIds
 from xmppd.jid import escape_attribute
 from xmppd.routing.disco import Entity
@@ -28,6 +31,7 @@ from xmppd.routing.iq import At, Name, Request
 from xmppd.routing.outbox import Outbox
 from xmppd.routing.rsm import Paging, set_element
 from xmppd.storage.archive import Conversation
+from xmppd.storage.rooms import FIRST_ROOM
 from xmppd.xml.element import Element
 
 NS: Final = "urn:xmpp:inbox:1"
@@ -92,22 +96,24 @@ class Inboxes:
         owner, asked, session = request.own.id, request.payload, request.session
         assert session is not None
         paced = Paced(session, session.account.jid)
-        chats = await self._chat_lists.read(owner)
+        chats = await self._chat_lists.read(owner, session.account.jid)
         listed = chats.conversations
         if asked.unread_only:
             listed = tuple(line for line in listed if line.unread)
         start, end = self._page(listed, owner, asked.paging)
         page = listed[start:end]
         room = _MESSAGE_BYTES if asked.messages else 0
-        async with aclosing(self._chat_lists.lines(owner, page)) as lines:
+        async with aclosing(self._chat_lists.lines(owner, page, chats.rooms)) as lines:
             async for line in lines:
-                content = self._entry(owner, line)
+                content = self._entry(line)
                 if (room := room - len(line.message.stanza)) >= 0:
-                    content += result(line.message, self._ids.text(owner, line.message.id), request.iq.id)
+                    content += result(
+                        line.message, self._ids.text(line.owner, line.message.id), request.iq.id
+                    )
                 # XEP-0430 (Querying): before the reply, which goes out when this returns
                 await paced.send(content)
         await paced.read()
-        first, last = (self._ids.text(owner, page[at].message) for at in (0, -1)) if page else (None, None)
+        first, last = (self._name(owner, page[at]) for at in (0, -1)) if page else (None, None)
         counts = {
             "total": len(chats.conversations),
             "unread": chats.unread,
@@ -125,27 +131,35 @@ class Inboxes:
         size = paging.limit(self._config.page, self._config.max_page)
         start, end = 0, len(listed)
         if paging.after is not None:
-            after = self._row(owner, paging.after)
-            start = sum(1 for line in listed if line.message >= after)
+            after = self._position(owner, paging.after)
+            start = sum(1 for line in listed if position(line) >= after)
         if paging.before:
-            before = self._row(owner, paging.before)
-            end = sum(1 for line in listed if line.message > before)
+            before = self._position(owner, paging.before)
+            end = sum(1 for line in listed if position(line) > before)
         if paging.before is not None:
             return max(start, end - size), end
         if paging.index is not None:
             start = min(paging.index, end)
         return start, min(start + size, end)
 
-    def _row(self, owner: int, id: str) -> int:
-        row = self._ids.row(owner, id)
-        if row is None:
-            raise StanzaError("item-not-found", "that is no id of a conversation")  # XEP-0059#notfound
-        return row
+    def _name(self, owner: int, line: Conversation) -> str:
+        room = room_of(line)
+        return self._ids.text(owner if room is None else room, line.message)
 
-    def _entry(self, owner: int, line: Line) -> bytes:
+    def _position(self, owner: int, id: str) -> tuple[int, int]:
+        """Where in the order the line is, or was, that is called ``id``: as the message in it, of the account's archive
+        or a room's. Rows of all archives tell when.
+        """
+        place = self._ids.place(id)
+        if place is None or place[0] not in (owner, max(place[0], FIRST_ROOM)):
+            raise StanzaError("item-not-found", "that is no id of a conversation")  # XEP-0059#notfound
+        whose, row = place
+        return row, 0 if whose == owner else line_of(whose)
+
+    def _entry(self, line: Line) -> bytes:
         jid = escape_attribute(str(line.peer))
         conversation = line.conversation
-        id = self._ids.text(owner, conversation.last)
+        id = self._ids.text(line.owner, conversation.last)
         return f"<entry xmlns='{NS}' unread='{conversation.unread}' jid='{jid}' id='{id}'/>".encode()
 
 

@@ -82,6 +82,7 @@ from xmppd.extensions.xep_0045_muc.voice import Voice
 from xmppd.im.archive_queries import AskForm, AskMetadata, Query
 from xmppd.im.pages import Pages
 from xmppd.im.results import MAM
+from xmppd.im.room_lines import RoomLines
 from xmppd.jid import Jid
 from xmppd.routing import rsm
 from xmppd.routing.disco import InfoQuery, Item
@@ -132,6 +133,7 @@ def setup(s: Setup, options: Options) -> None:
     rooms = Rooms(store, core.clock, core.tasks, capacity=options.cached_rooms)
     reflecting = Reflecting(archive, core.archiver, core.stanza_ids, post, core.clock, core.tasks)
     retracting = Retracting(archive, core.stores.pending, core.stanza_ids, core.clock, core.tasks)
+    core.chat_lists.show_rooms(RoomLines(archive, store, core.stanza_ids))
     history = RoomHistory(archive, reflecting, post, core.clock.now)
     places = Places(options.people)
     entering = Entering(rooms, announcer, places, history, post)

@@ -7,12 +7,12 @@ has none. Senders cannot forge it, since such an ``<x/>`` is taken out of all th
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from xmppd import ns
 from xmppd.extensions.xep_0045_muc.names import USER
 from xmppd.extensions.xep_0045_muc.room import Occupant, Room
+from xmppd.im.authors import author_of, without_author
 from xmppd.jid import Jid
 from xmppd.stanza import Message
 from xmppd.storage.archive import Row
@@ -21,12 +21,6 @@ from xmppd.xml.fragment import from_bytes
 from xmppd.xml.writer import children_to_bytes
 
 _END: Final = b"</message>"
-_AUTHOR: Final = re.compile(
-    rb"<x xmlns='%b'><item affiliation='[a-z]+' role='[a-z]+' jid='[^'<]*'/></x></message>\Z" % USER.encode()
-).search
-_ITEM_BYTES: Final = (
-    10_000  # above what it can have: an address has 3,071 bytes, each up to 6 as it is written
-)
 
 
 def to_store(room: Room, said: Message, occupant: Occupant, client: Jid) -> bytes:
@@ -38,21 +32,6 @@ def to_store(room: Room, said: Message, occupant: Occupant, client: Jid) -> byte
     }
     x = Element("x", USER, children=[Element("item", USER, attrs)])
     return said.wire().removesuffix(_END) + children_to_bytes([x], ns.CLIENT) + _END
-
-
-def without_author(stanza: bytes) -> bytes:
-    """``stanza``, which is stored, for those who may not know who is behind the nicks."""
-    found = _AUTHOR(stanza, max(0, len(stanza) - _ITEM_BYTES))
-    return stanza if found is None else stanza[: found.start()] + _END
-
-
-def author_of(stanza: bytes) -> Jid | None:
-    """The full address of who wrote ``stanza``, which is stored; None: the room itself."""
-    found = _AUTHOR(stanza, max(0, len(stanza) - _ITEM_BYTES))
-    if found is None:
-        return None
-    item = next(from_bytes(found.group().removesuffix(_END)).elements())
-    return Jid.parse(item.attrs["jid"])
 
 
 def shown(room: Room, row: Row, name: str, *more: Element) -> Message:
@@ -67,3 +46,6 @@ def shown(room: Room, row: Row, name: str, *more: Element) -> Message:
         lang=element.get(XML_LANG),
         children=[*element.children, stanza_id, *more],
     )
+
+
+__all__ = ["author_of", "shown", "to_store", "without_author"]

@@ -14,16 +14,17 @@ from xmppd.extensions.xep_0045_muc.retracting import Retracting
 from xmppd.extensions.xep_0045_muc.room import Occupant, Room
 from xmppd.extensions.xep_0045_muc.slow import SlowMode
 from xmppd.extensions.xep_0045_muc.stored import to_store
-from xmppd.im.archivable import Storing, by_content
+from xmppd.im.archivable import Storing, by_content, counts_as_unread
 from xmppd.im.archiver import Archiver
 from xmppd.im.forgeries import without_forgeries
+from xmppd.im.markers import displayed
 from xmppd.im.resends import AlreadyTaken, Resends
 from xmppd.jid import Jid
 from xmppd.routing.router import Waiting
 from xmppd.routing.ticket import Ticket
 from xmppd.sessions.session import Session
 from xmppd.stanza import Message
-from xmppd.storage.archive import Kind, NewMessage, NewRow, Placed, peer_key
+from xmppd.storage.archive import Kind, Mark, NewMessage, NewRow, Placed, peer_key
 from xmppd.storage.interfaces import StorageUnavailable
 from xmppd.storage.rooms import RoomStore, Subject
 from xmppd.xml.element import Element
@@ -77,7 +78,12 @@ class Talking:
         if not (room.config.archived and by_content(message) is Storing.HISTORY):
             return self._archiver.add(None, partial(self._passed, room, said))
         kind = Kind.PENDING if self._retracting.asks(said) else Kind.NONE
-        row = NewRow(room.id, peer_key(occupant.user), kind)
+        mark = Mark.NONE
+        if counts_as_unread(message):
+            mark = Mark.UNREAD
+        elif displayed(message.children):
+            kind |= Kind.MARKER
+        row = NewRow(room.id, peer_key(occupant.user) | mark, kind)
         new = NewMessage(to_store(room, said, occupant, message.sender), (row,), origin, check)
         checked = session if check else None
         try:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from xmppd.storage.archive import Checkpoint, Conversation, Kind, Mark
@@ -28,7 +28,8 @@ class Draft:
         self.upto = checkpoint.upto
         self.changes = 0
         self._version = checkpoint.version
-        self._lines = {line.peer: line for line in checkpoint.conversations}
+        self._lines = {line.peer: line for line in checkpoint.conversations if not line.peer & 1}
+        self._rooms = {line.peer: line for line in checkpoint.conversations if line.peer & 1}
         self._before: dict[int, int] = {}
 
     def fold(self, rows: Iterable[tuple[int, int, int]]) -> None:
@@ -78,6 +79,20 @@ class Draft:
         self._lines[peer] = self._lines[peer]._replace(read=read, unread=unread)
         self.changes += _FOUND
 
+    def room(self, peer: int) -> Conversation:
+        """The line of a room (``room_lines``); an empty one where there is none yet."""
+        return self._rooms.get(peer) or Conversation(peer, 0, 0)
+
+    def set_room(self, line: Conversation) -> None:
+        """``line`` is how a room is shown from here on."""
+        if self._rooms.get(line.peer) != line:
+            self._rooms[line.peer] = line
+            self.changes += _FOUND
+
+    def keep_rooms(self, peers: Collection[int]) -> None:
+        """Forget all rooms but these."""
+        self._rooms = {peer: line for peer, line in self._rooms.items() if peer in peers}
+
     def drop_before(self, id: int) -> None:
         """Forget conversations whose newest message is older than the row ``id``: it is gone."""
         gone = [line.peer for line in self if line.message < id]
@@ -86,18 +101,23 @@ class Draft:
         self.changes += len(gone)
 
     def newest_first(self, limit: int) -> tuple[Conversation, ...]:
-        """The conversations by their newest message; only ``limit`` of them (0: all), for which the oldest without
-        unread messages are left out first.
+        """The conversations by their newest message. With people, only ``limit`` of them (0: all), for which the oldest
+        without unread messages are left out first; rooms are as many as there are.
         """
         lines = sorted(self, key=_message, reverse=True)
         if 0 < limit < len(lines):
             lines.sort(key=_is_read)  # stable: the unread ones stay in order, and come first
-            lines = sorted(lines[:limit], key=_message, reverse=True)
-        return tuple(lines)
+            del lines[limit:]
+        return tuple(sorted([*lines, *self._rooms.values()], key=position, reverse=True))
 
     def checkpoint(self, limit: int) -> Checkpoint:
         """What is to be saved, of at most ``limit`` conversations."""
         return Checkpoint(self.upto, self.newest_first(limit), self._version)
+
+
+def position(line: Conversation) -> tuple[int, int]:
+    """Where ``line`` stands in a list: the higher, the further up."""
+    return line.message, line.peer if line.peer & 1 else 0
 
 
 def _message(line: Conversation) -> int:

@@ -11,13 +11,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby
+from types import MappingProxyType
 from typing import Final
 
+from xmppd.im.authors import without_author
 from xmppd.im.backwards import Backwards
 from xmppd.im.chat_draft import Draft
 from xmppd.im.envelope import Envelope
 from xmppd.im.markers import displayed
+from xmppd.im.room_lines import RoomLines, room_of
 from xmppd.jid import Jid
 from xmppd.logs import fields
 from xmppd.sessions.session import Session
@@ -64,9 +68,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class ChatList:
-    """The conversations of an account, the one with the newest message first."""
+    """The conversations of an account, the one with the newest message first. ``rooms``: the addresses of those that
+    are rooms, by the rooms' ids.
+    """
 
     conversations: tuple[Conversation, ...]
+    rooms: Mapping[int, Jid] = field(default_factory=dict)
 
     @property
     def unread(self) -> int:
@@ -81,8 +88,11 @@ class ChatList:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A conversation as it is shown: with the bare address ``peer``, and its newest instant message."""
+    """A conversation as it is shown: with the bare address ``peer``, and its newest instant message, which is in the
+    archive of ``owner``: the account, or the room.
+    """
 
+    owner: int
     peer: Jid
     conversation: Conversation
     message: Row
@@ -92,35 +102,69 @@ class ChatLists:
     """The chat lists of all accounts; ``owner`` is an account's id."""
 
     def __init__(self, archive: ArchiveStore, store: ChatListStore, tasks: Tasks, *, limit: int) -> None:
-        """A list holds at most ``limit`` conversations (0: any number); the oldest without unread messages fall off."""
+        """A list holds at most ``limit`` conversations with people (0: any number); the oldest without unread messages
+        fall off.
+        """
         self._archive = archive
         self._store = store
         self._tasks = tasks
         self._limit = limit
+        self._rooms: RoomLines | None = None
         self._pending: dict[int, dict[tuple[Jid, str], None]] = {}  # markers by owner, oldest first
         self._working: dict[int, asyncio.Task[None]] = {}
 
-    async def read(self, owner: int) -> ChatList:
-        """The whole list, with the markers that this node was told of before."""
+    def show_rooms(self, rooms: RoomLines) -> None:
+        """From here on, rooms are in the lists."""
+        self._rooms = rooms
+
+    async def read(self, owner: int, user: Jid | None = None) -> ChatList:
+        """The whole list, with the markers that this node was told of before; with the rooms of ``user``, the account's
+        bare address, if that is given.
+        """
         if (working := self._working.get(owner)) is not None:
             await asyncio.wait((working,))
         draft = await self._draft(owner)
         await self._forget_erased(owner, draft)
+        addresses: Mapping[int, Jid] = {}
+        if self._rooms is not None and user is not None:
+            addresses = await self._rooms.update(draft, user)
         checkpoint = draft.checkpoint(self._limit)
         if draft.changes >= _REWRITE:
             # Where another one was saved meanwhile, that is as good.
             await self._store.save(owner, checkpoint)
-        return ChatList(checkpoint.conversations)
+        # A room in which nothing was said yet has nothing to show, nor an id.
+        return ChatList(
+            tuple(
+                line
+                for line in checkpoint.conversations
+                if line.message and ((room := room_of(line)) is None or room in addresses)
+            ),
+            addresses,
+        )
 
-    async def lines(self, owner: int, conversations: Sequence[Conversation]) -> AsyncGenerator[Line, None]:
-        """``conversations`` with their last messages, newest first; those whose message was erased meanwhile are left
-        out.
+    async def lines(
+        self,
+        owner: int,
+        conversations: Sequence[Conversation],
+        rooms: Mapping[int, Jid] = MappingProxyType({}),
+    ) -> AsyncGenerator[Line, None]:
+        """``conversations``, which are in order, with their last messages, newest first; those whose message was erased
+        meanwhile are left out. ``rooms`` as in their ``ChatList``.
         """
-        by_message = {line.message: line for line in conversations}
-        rows = Backwards(self._archive, owner, Query(ids=tuple(by_message)), most=len(by_message))
-        while portion := await rows.next():
-            for row in portion:
-                yield Line(_peer(row), by_message[row.id], row)
+        for room, together in groupby(conversations, room_of):
+            if room is not None:
+                for line in together:
+                    for row in await self._archive.read(room, Query(ids=(line.message,)), limit=1):
+                        if row.stanza:
+                            yield Line(
+                                room, rooms[room], line, row._replace(stanza=without_author(row.stanza))
+                            )
+                continue
+            by_message = {line.message: line for line in together}
+            rows = Backwards(self._archive, owner, Query(ids=tuple(by_message)), most=len(by_message))
+            while portion := await rows.next():
+                for row in portion:
+                    yield Line(owner, _peer(row), by_message[row.id], row)
 
     async def mark(self, owner: int, peer: Jid, upto: int) -> bool:
         """What ``peer`` sent up to the row ``upto`` is read; False where nothing changed. It never makes anything

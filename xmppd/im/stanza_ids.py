@@ -37,6 +37,11 @@ class StanzaIds:
         """The id of the row in the archive of ``owner`` that ``text`` names; None where it names none there. Whether
         such a row exists is for the storage to say.
         """
+        found = self.place(text)
+        return found[1] if found is not None and found[0] == owner else None
+
+    def place(self, text: str) -> tuple[int, int] | None:
+        """The owner and the id of the row that ``text`` names; None where it names none."""
         if len(text) != _LENGTH:
             return None
         try:
@@ -47,4 +52,4 @@ class StanzaIds:
             return None
         whose, id = _PAIR.unpack(self._decrypt(block))
         # The last character has bits to spare: only one way to write a name is right.
-        return id if whose == owner and self.text(owner, id) == text else None
+        return (whose, id) if self.text(whose, id) == text else None
