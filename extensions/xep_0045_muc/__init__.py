@@ -211,7 +211,7 @@ def _is_archived(room: Room) -> bool:
 EXTENSION: Final = Extension(
     name="muc",
     xep="0045",
-    version="1.35.3",
+    version="1.35.5",
     summary="Group chat: rooms with members, roles, history and one order of messages for all.",
     config=Options,
     setup=setup,

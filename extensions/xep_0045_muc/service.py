@@ -12,7 +12,7 @@ from xmppd.extensions.xep_0045_muc.entering import Entering, check_request
 from xmppd.extensions.xep_0045_muc.names import MUC
 from xmppd.extensions.xep_0045_muc.post import Post
 from xmppd.extensions.xep_0045_muc.private import Private
-from xmppd.extensions.xep_0045_muc.requests import RoomRequest, RoomRequests
+from xmppd.extensions.xep_0045_muc.requests import RoomRequests
 from xmppd.extensions.xep_0045_muc.room import Room
 from xmppd.extensions.xep_0045_muc.rooms import Rooms
 from xmppd.extensions.xep_0045_muc.talking import Talking
@@ -127,6 +127,3 @@ class Service:
 
 async def _whole(waiting: Awaitable[None]) -> None:
     await waiting
-
-
-__all__ = ["RoomRequest", "Service"]
